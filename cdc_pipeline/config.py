@@ -1,0 +1,313 @@
+"""Replication files and the environment -> frozen, validated models.
+
+One YAML file describes one replication; its stem is the replication's name. `${NAME}` in any text is taken from
+the environment; what a Kafka Connect config provider resolves, `${provider:path:key}`, is left for Connect. Unknown
+keys are errors that name the key and the line. This is the only module that reads `os.environ`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from cdc_pipeline.errors import ConfigError
+from cdc_pipeline.model import TableId
+
+FOLDER_VARIABLE = "CDC_PIPELINE_REPLICATIONS"
+DATABASE_KINDS = ("mysql", "mariadb", "postgresql", "oracle")
+
+# Debezium properties that the promise rests on: a replication file may not set them.
+RESERVED_CONNECTOR_KEYS = frozenset(
+    """name connector.class tasks.max topic.prefix topic.naming.strategy topic.delimiter snapshot.mode
+    database.hostname database.port database.user database.password database.dbname database.include.list
+    table.include.list table.exclude.list column.include.list column.exclude.list message.key.columns
+    schema.history.internal.kafka.topic schema.history.internal.kafka.bootstrap.servers slot.name publication.name
+    publication.autocreate.mode offset.mismatch.strategy plugin.name decimal.handling.mode
+    bigint.unsigned.handling.mode time.precision.mode binary.handling.mode hstore.handling.mode
+    interval.handling.mode unavailable.value.placeholder tombstones.on.delete skipped.operations key.converter
+    value.converter key.converter.schemas.enable value.converter.schemas.enable transforms""".split()
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class Endpoint(_Model):
+    """One database: an SQLAlchemy-style URL (`mysql://user@host:3306/shop`), the password beside it."""
+
+    url: SecretStr
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="passed on to the database driver's connect()")
+    seen_by_connect_as: str | None = Field(None, description="host:port, where the Connect worker sees another one")
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, value: SecretStr) -> SecretStr:
+        try:
+            url = make_url(value.get_secret_value())
+        except (ArgumentError, ValueError):
+            raise ValueError("not a URL; write it like mysql://user@host:3306/database") from None
+        if url.get_backend_name() not in DATABASE_KINDS:
+            raise ValueError(f"unknown database {url.get_backend_name()!r}; known: {', '.join(DATABASE_KINDS)}")
+        if not url.database:
+            raise ValueError("names no database; write it like mysql://user@host:3306/database")
+        return value
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Endpoint:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file exclude each other")
+        return self
+
+    @property
+    def kind(self) -> str:
+        return make_url(self.url.get_secret_value()).get_backend_name()
+
+    def resolve(self) -> URL:
+        """The URL with its password, without a driver name: which driver serves it is the database's matter.
+
+        Raises ConfigError if `password_file` cannot be read.
+        """
+        url = make_url(self.url.get_secret_value()).set(drivername=self.kind)
+        if self.password is not None:
+            url = url.set(password=self.password.get_secret_value())
+        if self.password_file is not None:
+            try:
+                url = url.set(password=self.password_file.read_text().strip())
+            except OSError as error:
+                raise ConfigError(file=self.password_file, line="", problem=error.strerror) from error
+        return url
+
+    @property
+    def display(self) -> str:
+        """The URL without its password."""
+        return make_url(self.url.get_secret_value()).set(password=None, drivername=self.kind).render_as_string()
+
+    @property
+    def database(self) -> str:
+        return make_url(self.url.get_secret_value()).database or ""
+
+
+class Kafka(_Model):
+    bootstrap_servers: str
+    properties: dict[str, Any] = Field(default_factory=dict, description="librdkafka's, such as security.protocol")
+    seen_by_connect_as: str | None = None
+
+
+class Connect(_Model):
+    """A Kafka Connect cluster. `source_password` is what stands in the connector's JSON instead of the source's
+    password: a config-provider reference such as `${file:/run/secrets/shop.properties:password}`."""
+
+    url: str
+    user: str | None = None
+    password: SecretStr | None = None
+    source_password: str | None = None
+    verify_tls: bool | str = True
+
+
+class TableRule(_Model):
+    """A table or a pattern of tables (`orders`, `shop_*`, `sales.orders`), and what to do with it."""
+
+    pattern: str
+    target: str | None = None
+
+    def matches(self, table: TableId) -> bool:
+        return fnmatch.fnmatchcase(table.name, self.pattern) or fnmatch.fnmatchcase(str(table), self.pattern)
+
+    @property
+    def is_pattern(self) -> bool:
+        return any(character in self.pattern for character in "*?[")
+
+
+class ReplicationConfig(_Model):
+    """One replication, as its owner wrote it."""
+
+    name: str
+    client: int
+    database: int
+    config: int
+    source: Endpoint
+    target: Endpoint
+    kafka: Kafka
+    connect: Connect
+    connector: dict[str, str] = Field(default_factory=dict)
+    tables: tuple[TableRule, ...]
+    group: str | None = Field(None, description="overrides the consumer group's generated name")
+    parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
+    batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _table_rules(cls, value: Any) -> Any:
+        if not isinstance(value, list) or not value:
+            raise ValueError("must be a list of table names or patterns")
+        return tuple(_table_rule(entry) for entry in value)
+
+    @field_validator("connector", mode="before")
+    @classmethod
+    def _connector_properties(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValueError("must map Debezium properties to values")
+        for key in value:
+            if key in RESERVED_CONNECTOR_KEYS or str(key).startswith("schema.history.internal."):
+                raise ValueError(f"{key} is set by cdc-pipeline itself, because exactness rests on it; remove it")
+        return {str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in value.items()}
+
+    @model_validator(mode="after")
+    def _patterns_have_no_fixed_target(self) -> ReplicationConfig:
+        for rule in self.tables:
+            if rule.is_pattern and rule.target and "{table}" not in rule.target:
+                raise ValueError(f"tables: {rule.pattern} may match many tables, its target must contain {{table}}")
+        return self
+
+    @property
+    def connector_name(self) -> str:
+        return f"client_{self.client}_db_{self.database}_connector"
+
+    @property
+    def topic_prefix(self) -> str:
+        return f"client_{self.client}_db_{self.database}"
+
+    @property
+    def slot_name(self) -> str:
+        """Names the PostgreSQL slot and publication; 63 lower-case characters at most, which two integers keep."""
+        return f"cdc_pipeline_{self.client}_{self.database}"
+
+    @property
+    def group_prefix(self) -> str:
+        return f"cdc_consumer_{self.client}_{self.config}_"
+
+    def fresh_group(self) -> str:
+        """A consumer group that nobody used before: each start of a stream has its own."""
+        return self.group or f"{self.group_prefix}{int(time.time())}"
+
+    def topic(self, table: TableId) -> str:
+        """The topic that Debezium writes this table's changes to; it replaces what Kafka does not allow."""
+        return re.sub(r"[^a-zA-Z0-9._-]", "_", f"{self.topic_prefix}.{table.schema}.{table.name}")
+
+    def target_name(self, table: TableId, rule: TableRule) -> str:
+        """`[schema.]name` of the target table: the rule's, or `{source_db}_{table}`."""
+        if rule.target:
+            return rule.target.replace("{table}", table.name).replace("{schema}", table.schema)
+        return f"{self.source.database.rsplit('/', 1)[-1]}_{table.name}"
+
+
+def _table_rule(entry: Any) -> Any:
+    match entry:
+        case str():
+            return {"pattern": entry}
+        case {**options} if len(options) == 1 and isinstance(next(iter(options.values())), dict):
+            ((pattern, rule),) = options.items()
+            return {"pattern": pattern, **rule}
+        case {"pattern": _} | TableRule():
+            return entry
+    raise ValueError(f"{entry!r} is neither a table's name nor `name: {{target: …}}`")
+
+
+def replications_folder() -> Path:
+    return Path(os.environ.get(FOLDER_VARIABLE, "replications"))
+
+
+def replication_files(folder: Path | None = None) -> list[Path]:
+    folder = folder or replications_folder()
+    return sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
+
+
+def find_replication(name: str | None = None, folder: Path | None = None) -> ReplicationConfig:
+    """The replication of that name, or the only one there is.
+
+    Raises ConfigError, with the names there are, if there is none or more than one.
+    """
+    folder = folder or replications_folder()
+    files = {path.stem: path for path in replication_files(folder)}
+    names = ", ".join(files) or "none"
+    if name is None:
+        if len(files) != 1:
+            problem = f"{len(files)} replications here ({names}); name one with -r"
+            raise ConfigError(file=folder, line="", problem=problem)
+        name = next(iter(files))
+    if name not in files:
+        raise ConfigError(file=folder, line="", problem=f"no replication {name!r} here ({names})")
+    return load_replication(files[name])
+
+
+def load_replication(path: Path) -> ReplicationConfig:
+    """Read one replication file. Raises ConfigError that names the key and the line, and no secret."""
+    try:
+        text = path.read_text()
+        node = yaml.compose(text)
+        data = yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError(file=path, line="", problem=error.strerror) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(file=path, line=line, problem=getattr(error, "problem", "not YAML")) from error
+    if not isinstance(data, dict) or node is None:
+        raise ConfigError(file=path, line="", problem="empty; see README.md for what stands in it")
+    lines = dict(_lines(node, ()))
+    data = _from_environment(data, path, lines, ())
+    try:
+        return ReplicationConfig(**{"name": path.stem, **data})
+    except ValidationError as error:
+        raise _explain(error, path, lines) from None
+
+
+def _lines(node: yaml.Node, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """The line of every key and item of a YAML document, by its path."""
+    yield place, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from ((p, key.start_mark.line + 1 if p == (*place, key.value) else n)
+                        for p, n in _lines(value, (*place, key.value)))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _lines(value, (*place, index))
+
+
+def _from_environment(value: Any, path: Path, lines: dict, place: tuple[str | int, ...]) -> Any:
+    """`${NAME}` replaced by the environment's value, in every text of the document."""
+    if isinstance(value, dict):
+        return {k: _from_environment(v, path, lines, (*place, k)) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_from_environment(v, path, lines, (*place, i)) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            line = f", line {lines[place]}" if place in lines else ""
+            problem = f"{'.'.join(map(str, place))}: the environment has no variable {match[1]}"
+            raise ConfigError(file=path, line=line, problem=problem)
+        return os.environ[match[1]]
+
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", variable, value)
+
+
+def _explain(error: ValidationError, path: Path, lines: dict) -> ConfigError:
+    """All findings of pydantic in one error, each with its line; never with the value, which may be a secret."""
+    findings = []
+    for finding in error.errors(include_input=False, include_url=False, include_context=False):
+        place = finding["loc"]
+        known = next((place[:n] for n in range(len(place), -1, -1) if place[:n] in lines), ())
+        key = ".".join(str(part) for part in place)
+        message = {
+            "extra_forbidden": "unknown key",
+            "missing": "is missing",
+        }.get(finding["type"], finding["msg"].removeprefix("Value error, "))
+        findings.append((lines.get(known, 1), f"{key}: {message}" if key else message))
+    first = findings[0][0]
+    text = "; ".join(m if line == first else f"line {line}: {m}" for line, m in findings)
+    return ConfigError(file=path, line=f", line {first}", problem=text)

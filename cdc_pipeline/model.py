@@ -1,0 +1,237 @@
+"""The nouns that everyone shares. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, order=True)
+class TableId:
+    """A table of one database: `schema` is a MySQL database, a PostgreSQL or an Oracle schema."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+class Kind(StrEnum):
+    """What a value is, whatever the database: the canonical column types.
+
+    Each has one canonical text, which the copy reads out of every source, the stream makes of every event, and
+    every target can load:
+
+    ============== ===========================================================
+    BOOLEAN        `0` or `1`
+    INTEGER        decimal digits, a leading minus
+    DECIMAL        plain decimal digits, as many after the point as the source sends
+    FLOAT          the shortest text that reads back as the same number
+    TEXT, ENUM     the characters, UTF-8
+    BINARY         `\\x` and lower-case hexadecimal digits
+    BITS           `0` and `1`, most significant first
+    DATE           `YYYY-MM-DD`
+    TIME           `[-]HH:MM:SS[.ffffff]`
+    TIMESTAMP      `YYYY-MM-DD HH:MM:SS[.ffffff]`, of no zone
+    INSTANT        the same, in UTC
+    JSON           JSON text
+    UUID           lower-case, with hyphens
+    ============== ===========================================================
+    """
+
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+    TEXT = "text"
+    ENUM = "enum"
+    BINARY = "binary"
+    BITS = "bits"
+    DATE = "date"
+    TIME = "time"
+    TIMESTAMP = "timestamp"
+    INSTANT = "instant"
+    JSON = "json"
+    UUID = "uuid"
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """A canonical type. `size` is bits for INTEGER, FLOAT and BITS, digits for DECIMAL, characters for TEXT,
+    bytes for BINARY, digits of a second for TIME, TIMESTAMP and INSTANT; None means unlimited (or the most
+    there is)."""
+
+    kind: Kind
+    size: int | None = None
+    scale: int | None = None
+    unsigned: bool = False
+    fixed: bool = False
+
+    def can_hold(self, other: ColumnType) -> bool:
+        """Whether every value of `other` fits in a column of this type, unchanged."""
+        texts = (Kind.TEXT, Kind.ENUM)
+        if self.kind != other.kind and not (self.kind in texts and other.kind in texts):
+            return self.kind == Kind.TEXT and self.size is None and other.kind in (Kind.JSON, Kind.UUID)
+        if self.kind == Kind.INTEGER:
+            return _signed_bits(self) >= _signed_bits(other) and (not self.unsigned or other.unsigned)
+        if self.kind == Kind.DECIMAL and None not in (self.size, other.size):
+            mine, theirs = (self.size or 0) - (self.scale or 0), (other.size or 0) - (other.scale or 0)
+            return mine >= theirs and (self.scale or 0) >= (other.scale or 0)
+        return self.size is None or (other.size is not None and self.size >= other.size)
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f"({self.size}{'' if self.scale is None else f', {self.scale}'})"
+        return f"{'unsigned ' if self.unsigned else ''}{self.kind}{size}"
+
+
+def _signed_bits(integer: ColumnType) -> int:
+    return (integer.size or 64) + (1 if integer.unsigned else 0)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, the type as its database writes it, and the canonical one (None: no mapping yet)."""
+
+    name: str
+    declared: str
+    type: ColumnType | None
+    nullable: bool = True
+    has_default: bool = False
+
+    @property
+    def canonical(self) -> ColumnType:
+        if self.type is None:
+            raise TypeError(f"column {self.name} ({self.declared}) has no canonical type: step 1 must refuse it")
+        return self.type
+
+
+@dataclass(frozen=True)
+class TableShape:
+    """A table as its catalogue describes it. `key` is the primary key's columns in order, empty without one."""
+
+    table: TableId
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes if and only if a column or the key does."""
+        return json.dumps([[c.name, c.declared, c.nullable] for c in self.columns] + [list(self.key)])
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> TableShape:
+        data = json.loads(text)
+        columns = tuple(
+            Column(**{**c, "type": c["type"] and ColumnType(**{**c["type"], "kind": Kind(c["type"]["kind"])})})
+            for c in data["columns"]
+        )
+        return cls(TableId(**data["table"]), columns, tuple(data["key"]))
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """One table on its way: where it comes from, where it goes, and the topic in between."""
+
+    source: TableId
+    target: TableId
+    topic: str
+
+
+class Watermark(Protocol):
+    """The set of source transactions that a snapshot holds (design: mechanism 1)."""
+
+    def holds(self, source: Mapping[str, Any]) -> bool:
+        """Whether the event with this Debezium `source` block belongs to the snapshot already."""
+        ...
+
+    def to_text(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a source's log, as the Debezium connector of that source keeps it in its offsets.
+
+    MySQL: `file`, `pos` and `gtids`; PostgreSQL: `lsn` (decimal); Oracle: `scn`.
+    """
+
+    offset: Mapping[str, Any]
+
+    def to_text(self) -> str:
+        return json.dumps(self.offset, sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> Position:
+        return cls(json.loads(text))
+
+
+class Operation(StrEnum):
+    """Debezium's `op`: what happened to the row."""
+
+    CREATE = "c"
+    READ = "r"
+    UPDATE = "u"
+    DELETE = "d"
+    TRUNCATE = "t"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEvent:
+    """One change of one row, as Debezium tells it.
+
+    `before` and `after` map column names to Debezium's JSON values; `key` does so for the primary key's columns
+    (None for a table without one). `source` is Debezium's source block, with the transaction's identity.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    operation: Operation
+    key: Mapping[str, Any] | None
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    source: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that step 1 looked at. `problem` is empty if all is well, else it says what is wrong and the
+    way out."""
+
+    name: str
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.problem
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Source and target of one table, side by side."""
+
+    table: TableId
+    target: TableId
+    source_rows: int
+    target_rows: int
+    source_checksum: str
+    target_checksum: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def equal(self) -> bool:
+        return (self.source_rows, self.source_checksum) == (self.target_rows, self.target_checksum)
+
+
+def problems(checks: Iterable[Check]) -> list[Check]:
+    return [check for check in checks if not check.ok]
