@@ -123,8 +123,11 @@ class TableRule(_Model):
     pattern: str
     target: str | None = None
 
-    def matches(self, table: TableId) -> bool:
-        return fnmatch.fnmatchcase(table.name, self.pattern) or fnmatch.fnmatchcase(str(table), self.pattern)
+    def matches(self, table: TableId, default_schema: str) -> bool:
+        """A pattern that names no schema means the default one."""
+        if fnmatch.fnmatchcase(str(table), self.pattern):
+            return True
+        return table.schema == default_schema and fnmatch.fnmatchcase(table.name, self.pattern)
 
     @property
     def is_pattern(self) -> bool:
@@ -161,7 +164,7 @@ class ReplicationConfig(_Model):
         if not isinstance(value, Mapping):
             raise ValueError("must map Debezium properties to values")
         for key in value:
-            if key in RESERVED_CONNECTOR_KEYS or str(key).startswith("schema.history.internal."):
+            if key in RESERVED_CONNECTOR_KEYS:
                 raise ValueError(f"{key} is set by cdc-pipeline itself, because exactness rests on it; remove it")
         return {str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in value.items()}
 

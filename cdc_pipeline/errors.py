@@ -115,6 +115,10 @@ class ConsumerFenced(CdcPipelineError):
     retryable = True
 
 
+class IllegalTransition(CdcPipelineError):
+    """Table {table} cannot go from {before} to {after}."""
+
+
 class ConsumerAlreadyRuns(CdcPipelineError):
     """The stream of {replication} is already consumed by run {run_id} (last heartbeat {age:.0f} s ago)."""
 

@@ -75,7 +75,10 @@ class ColumnType:
         """Whether every value of `other` fits in a column of this type, unchanged."""
         texts = (Kind.TEXT, Kind.ENUM)
         if self.kind != other.kind and not (self.kind in texts and other.kind in texts):
-            return self.kind == Kind.TEXT and self.size is None and other.kind in (Kind.JSON, Kind.UUID)
+            if self.kind == Kind.TIMESTAMP and other.kind == Kind.INSTANT:  # kept in UTC
+                return self.size is None or (other.size is not None and self.size >= other.size)
+            as_text = {Kind.JSON: None, Kind.UUID: 36}
+            return self.kind == Kind.TEXT and other.kind in as_text and self.size in (None, as_text[other.kind])
         if self.kind == Kind.INTEGER:
             return _signed_bits(self) >= _signed_bits(other) and (not self.unsigned or other.unsigned)
         if self.kind == Kind.DECIMAL and None not in (self.size, other.size):
@@ -231,6 +234,30 @@ class Comparison:
     @property
     def equal(self) -> bool:
         return (self.source_rows, self.source_checksum) == (self.target_rows, self.target_checksum)
+
+
+Row = tuple[str | None, ...]
+
+
+@dataclass
+class RowBatch:
+    """What is to become of one table: the net effect of a run of events, in canonical texts.
+
+    With a primary key: `deletes` are keys to remove; `rows` are whole rows, in the order of the table's columns,
+    that replace whatever has their key; `partials` maps a tuple of column names to rows of just these columns
+    (key included) that change existing rows. Every key occurs once in the whole batch.
+
+    Without a primary key: `rows` are added, and of each row in `removed` so many equal ones are taken away.
+
+    `truncate` empties the table before all that.
+    """
+
+    shape: TableShape
+    truncate: bool = False
+    rows: list[Row] = field(default_factory=list)
+    deletes: list[Row] = field(default_factory=list)
+    partials: dict[tuple[str, ...], list[Row]] = field(default_factory=dict)
+    removed: dict[Row, int] = field(default_factory=dict)
 
 
 def problems(checks: Iterable[Check]) -> list[Check]:

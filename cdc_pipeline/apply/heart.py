@@ -1,0 +1,53 @@
+"""The consumer's heartbeat: a thread that says how the consumer is and listens to what its owner wants."""
+
+from __future__ import annotations
+
+import threading
+
+from cdc_pipeline.errors import CdcPipelineError
+from cdc_pipeline.state import ConsumerState, Desired, State
+
+BEAT_SECONDS = 2.0
+
+
+class Heart:
+    """Beats while the consumer lives, also while a long transaction runs. Use as a context manager.
+
+    `lost` becomes true when another run has taken the lease; `desired` follows the state tables.
+    """
+
+    def __init__(self, state: State, run_id: str) -> None:
+        self.state = state
+        self.run_id = run_id
+        self.lost = False
+        self.desired = Desired.RUNNING
+        self._told: tuple[ConsumerState, int, str] = (ConsumerState.STARTING, 0, "")
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heart:
+        self.desired = self.state.desired
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def tell(self, consumer: ConsumerState, attempt: int = 0, error: str = "") -> None:
+        """Record a change of state at once. A database that is away just now learns it with a later beat."""
+        if (consumer, attempt, error) != self._told:
+            self._told = (consumer, attempt, error)
+            self._beat()
+
+    def _beat_on(self) -> None:
+        while not self._end.wait(BEAT_SECONDS):
+            self._beat()
+
+    def _beat(self) -> None:
+        try:
+            self.lost = not self.state.beat(self.run_id, *self._told)
+            self.desired = self.state.desired
+        except CdcPipelineError as error:
+            if not error.retryable:
+                raise

@@ -1,0 +1,249 @@
+"""What a database must offer to be a source, and what to be a target.
+
+`Dialect` is pure: names and types in, SQL text out. `Database` has the connection and the catalogue; `Source` adds
+the log position, the snapshot and its watermark; `Target` (target.py) adds the bulk load and the merge. Nothing
+outside this package asks which database it talks to.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from typing import Any, BinaryIO
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from cdc_pipeline.errors import CdcPipelineError, PositionLost, StatementFailed
+from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Watermark
+
+
+class Dialect(ABC):
+    """SQL strings of one database. Stateless; every identifier is escaped by `quote`."""
+
+    name: str
+    longest_identifier: int
+
+    @abstractmethod
+    def quote(self, identifier: str) -> str: ...
+
+    @abstractmethod
+    def canonical_type(self, declared: str) -> ColumnType | None:
+        """The canonical type of a column that its catalogue declares so; None if there is no mapping yet."""
+
+    @abstractmethod
+    def column_type(self, type: ColumnType, *, in_key: bool) -> str:
+        """How a column of this canonical type is declared; a key's column must be indexable."""
+
+    @abstractmethod
+    def read(self, column: Column) -> str:
+        """The expression that yields the column's canonical text in the copy's SELECT list."""
+
+    @abstractmethod
+    def compare(self, name: str, type: ColumnType) -> str:
+        """The expression that yields a text which is equal, on every database, for equal values of this type."""
+
+    @abstractmethod
+    def row_hash(self, columns: Sequence[tuple[str, ColumnType]], prefix: str = "") -> str:
+        """The expression for the MD5 (32 hexadecimal digits) of a row's compare texts, NULLs and lengths told."""
+
+    @abstractmethod
+    def hash_sum(self, row_hash: str) -> str:
+        """The aggregate that adds up the first 60 bits of these hashes: independent of the order of rows."""
+
+    def table(self, table: TableId) -> str:
+        """The qualified name; a session's temporary table has no schema."""
+        if not table.schema:
+            return self.quote(table.name)
+        return f"{self.quote(table.schema)}.{self.quote(table.name)}"
+
+    def columns(self, names: Sequence[str], prefix: str = "") -> str:
+        return ", ".join(prefix + self.quote(name) for name in names)
+
+    def create_table(self, table: TableId, shape: TableShape) -> str:
+        lines = []
+        for column in shape.columns:
+            type_text = self.column_type(column.canonical, in_key=column.name in shape.key)
+            lines.append(f"{self.quote(column.name)} {type_text}{'' if column.nullable else ' NOT NULL'}")
+        if shape.key:
+            lines.append(f"PRIMARY KEY ({self.columns(shape.key)})")
+        return f"CREATE TABLE {self.table(table)} (\n  " + ",\n  ".join(lines) + "\n)"
+
+    def select(self, shape: TableShape) -> str:
+        return f"SELECT {', '.join(self.read(c) for c in shape.columns)} FROM {self.table(shape.table)}"
+
+
+class Database(ABC):
+    """A connection and a catalogue."""
+
+    dialect: Dialect
+    driver: str
+
+    def __init__(self, url: URL, options: Mapping[str, Any] | None = None) -> None:
+        """`url` holds the password; `options` are passed to the driver's connect()."""
+        self.url = url.set(drivername=self.driver)
+        self.options = dict(options or {})
+
+    @property
+    def display(self) -> str:
+        """The URL without its password, for people."""
+        return self.url.set(password=None, drivername=self.dialect.name).render_as_string()
+
+    @cached_property
+    def engine(self) -> Engine:
+        engine = create_engine(
+            self.url,
+            connect_args={**self.session_options(), **self.options},
+            # Connections live as long as the one thing they are opened for: a copy, a stream, a status answer.
+            poolclass=NullPool,
+            # SQL without values goes to the driver as it is, so a `%` in an identifier needs no doubling.
+            execution_options={"no_parameters": True},
+            hide_parameters=True,
+        )
+
+        @event.listens_for(engine, "handle_error")
+        def explain(context: Any) -> None:
+            raise self.explain(context.original_exception) from context.original_exception
+
+        return engine
+
+    @abstractmethod
+    def session_options(self) -> dict[str, Any]:
+        """What every session needs: UTC, UTF-8, strictness."""
+
+    @abstractmethod
+    def explain(self, error: BaseException) -> CdcPipelineError:
+        """The driver's error as one of ours, without a secret."""
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """For what goes past SQLAlchemy to the driver itself."""
+        try:
+            yield
+        except CdcPipelineError:
+            raise
+        except DBAPIError as error:
+            raise self.explain(error.orig or error) from error
+        except Exception as error:
+            if not type(error).__module__.partition(".")[0] in self.driver_modules:
+                raise
+            raise self.explain(error) from error
+
+    driver_modules: tuple[str, ...]
+
+    def connect(self) -> Connection:
+        """A new connection, to be closed by the caller. Raises DatabaseUnavailable or AccessDenied."""
+        return self.engine.connect()
+
+    @property
+    @abstractmethod
+    def default_schema(self) -> str:
+        """The schema of a name that states none."""
+
+    @abstractmethod
+    def tables(self) -> list[TableId]:
+        """The tables that this login may see, without those that belong to the system or to us."""
+
+    @abstractmethod
+    def shapes(self, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
+        """The shapes of those of these tables that exist (and that this login may see)."""
+
+    def shape(self, table: TableId) -> TableShape | None:
+        return self.shapes([table]).get(table)
+
+    def count(self, table: TableId) -> int:
+        with self.connect() as connection:
+            return int(self.scalar(connection, f"SELECT count(*) FROM {self.dialect.table(table)}"))
+
+    def is_empty(self, table: TableId) -> bool:
+        with self.connect() as connection:
+            return self.scalar(connection, f"SELECT 1 FROM {self.dialect.table(table)} LIMIT 1") is None
+
+    def checksum(self, table: TableId, columns: Sequence[tuple[str, ColumnType]]) -> tuple[int, str]:
+        """Row count, and the sum of the rows' hashes, computed by the server in one scan."""
+        hashed = self.dialect.hash_sum(self.dialect.row_hash(columns))
+        with self.connect() as connection:
+            sql = f"SELECT count(*), {hashed} FROM {self.dialect.table(table)}"
+            count, total = connection.exec_driver_sql(sql).one()
+        return int(count), f"{int(total or 0):x}"
+
+    def row_hashes(
+        self, table: TableId, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
+    ) -> Iterator[tuple[tuple[str | None, ...], str]]:
+        """Key (the compare texts of its columns) and hash of every row."""
+        types = dict(columns)
+        fields = [self.dialect.compare(name, types[name]) for name in key] + [self.dialect.row_hash(columns)]
+        with self.connect().execution_options(stream_results=True) as connection:
+            sql = f"SELECT {', '.join(fields)} FROM {self.dialect.table(table)}"
+            for *values, row_hash in connection.exec_driver_sql(sql):
+                yield tuple(None if v is None else str(v) for v in values), row_hash
+
+    @staticmethod
+    def scalar(connection: Connection, sql: str) -> Any:
+        return connection.exec_driver_sql(sql).scalar()
+
+
+class Snapshot(ABC):
+    """One consistent view of one table, with the watermark that says which transactions it holds."""
+
+    watermark: Watermark
+
+    @abstractmethod
+    def copy_to(self, shape: TableShape, file: BinaryIO) -> int:
+        """Write every row as COPY text; returns how many. Memory does not grow with the table."""
+
+
+class Source(Database):
+    """A database whose changes are captured.
+
+    Order of calls: `source_checks`, `prepare_capture` once before the first row of any table is read, `snapshot`
+    per table. A position that `prepare_capture` returned stays readable in the log until `release_capture`
+    (PostgreSQL), or as long as the server keeps its logs, which `check_position` tells.
+    """
+
+    @abstractmethod
+    def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]: ...
+
+    @abstractmethod
+    def prepare_capture(self, tables: Sequence[TableId], slot: str) -> Position:
+        """The position from which on every change can be captured. Creates what holds it there (a slot), once."""
+
+    @abstractmethod
+    def extend_capture(self, tables: Sequence[TableId], slot: str) -> None:
+        """From its return on, every transaction's changes of these further tables are captured too."""
+
+    @abstractmethod
+    def release_capture(self, slot: str) -> None:
+        """Give up what `prepare_capture` made. Harmless if there is nothing."""
+
+    @abstractmethod
+    def check_position(self, position: Position, slot: str) -> None:
+        """Raises PositionLost if the log no longer reaches back to it."""
+
+    @abstractmethod
+    def mark(self) -> Position:
+        """A position at or after every transaction that has committed by now; a connector will reach it even if
+        nothing more is written."""
+
+    @abstractmethod
+    def reached(self, offset: Mapping[str, Any], mark: Position) -> bool:
+        """Whether a connector with this offset has delivered everything up to the mark."""
+
+    @abstractmethod
+    def snapshot(self, shape: TableShape) -> AbstractContextManager[Snapshot]: ...
+
+    @abstractmethod
+    def watermark(self, text: str) -> Watermark:
+        """The watermark that `to_text` wrote."""
+
+    def require_position(self, available: bool, position: Position, reason: str) -> None:
+        if not available:
+            raise PositionLost(position=position.to_text(), reason=reason)
+
+
+def statement_failed(database: Database, error: BaseException) -> StatementFailed:
+    return StatementFailed(database=database.display, reason=str(error).strip())

@@ -1,0 +1,63 @@
+"""COPY text: rows as PostgreSQL's COPY and MySQL's LOAD DATA both read them.
+
+Fields are separated by tabs, rows end with a newline, NULL is `\\N`, and a backslash escapes backslash, tab,
+newline and carriage return. It is the one form in which rows travel from every source to every target.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+NULL = b"\\N"
+_SPECIAL = re.compile(rb"[\\\t\n\r]")
+_ESCAPES = {b"\\": b"\\\\", b"\t": b"\\t", b"\n": b"\\n", b"\r": b"\\r"}
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_UNESCAPES = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+
+
+def escape(value: bytes) -> bytes:
+    if _SPECIAL.search(value) is None:
+        return value
+    return _SPECIAL.sub(lambda match: _ESCAPES[match[0]], value)
+
+
+def render(rows: Iterable[Sequence[str | None]]) -> bytes:
+    """Rows of canonical texts as COPY text."""
+    return b"".join(
+        b"\t".join(NULL if value is None else escape(value.encode()) for value in row) + b"\n" for row in rows
+    )
+
+
+def render_raw(rows: Iterable[Sequence[bytes | None]], may_need_escape: Sequence[int]) -> bytes:
+    """Rows of undecoded bytes as COPY text; only the columns of these indexes can hold a character to escape."""
+    lines = []
+    for row in rows:
+        fields = [NULL if value is None else value for value in row]
+        for index in may_need_escape:
+            if row[index] is not None:
+                fields[index] = escape(fields[index])
+        lines.append(b"\t".join(fields))
+    return b"\n".join(lines) + b"\n" if lines else b""
+
+
+def parse(file: BinaryIO) -> Iterator[list[str | None]]:
+    """The rows of COPY text, as canonical texts."""
+    for line in file:
+        fields = line.rstrip(b"\n").split(b"\t")
+        yield [None if field == NULL else _unescape(field).decode() for field in fields]
+
+
+def _unescape(field: bytes) -> bytes:
+    if b"\\" not in field:
+        return field
+    return _ESCAPED.sub(lambda match: _UNESCAPES.get(match[1], match[1]), field)
+
+
+def without_control_escapes(chunk: bytes) -> bytes:
+    """PostgreSQL writes backspace, form feed and vertical tab as `\\b`, `\\f`, `\\v`; LOAD DATA would read the last
+    two as letters. This puts the characters themselves in their place."""
+    if b"\\f" not in chunk and b"\\v" not in chunk:
+        return chunk
+    return _ESCAPED.sub(lambda m: _UNESCAPES[m[1]] if m[1] in b"bfv" else m[0], chunk)

@@ -1,0 +1,1 @@
+"""MySQL 8 as a source and as a target."""

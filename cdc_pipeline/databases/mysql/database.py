@@ -1,0 +1,112 @@
+"""The connection to a MySQL server, and its catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, text
+
+from cdc_pipeline.databases.base import Database, statement_failed
+from cdc_pipeline.databases.mysql.dialect import MySqlDialect
+from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable
+from cdc_pipeline.model import Column, TableId, TableShape
+
+ACCESS_DENIED = {1044, 1045, 1698}
+LOST_OR_REFUSED = {1040, 1053, 1158, 1159, 1160, 1161, 1203, 1927, 2002, 2003, 2005, 2006, 2013, 2014, 2055}
+DEADLOCK_OR_TIMEOUT = {1205, 1213}
+_OURS = "\\_cdc\\_pipeline\\_%"
+_SYSTEM = ("mysql", "sys", "information_schema", "performance_schema")
+
+# NO_ZERO_DATE is left out: a zero date is a value like others to MySQL, and the target must be able to hold it.
+SQL_MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+
+
+def error_code(error: BaseException) -> int:
+    """The server's or the client's error number; 0 if the driver gave none."""
+    number = getattr(error, "errno", None) or (error.args[0] if error.args else 0)
+    return number if isinstance(number, int) else 0
+
+
+class RetryableStatementFailed(DatabaseUnavailable):
+    """{database}: {reason}"""
+
+    hint = ""
+
+
+class MySqlDatabase(Database):
+    dialect = MySqlDialect()
+    driver = "mysql+pymysql"
+    driver_modules = ("pymysql", "mysql")
+
+    def session_options(self) -> dict[str, Any]:
+        return {
+            "charset": "utf8mb4",
+            "connect_timeout": 10,
+            "local_infile": True,
+            # Rows arrive in an order that foreign keys need not allow half-way; the source has checked them.
+            "init_command": f"SET time_zone = '+00:00', sql_mode = '{SQL_MODE}', foreign_key_checks = 0, "
+            "SESSION group_concat_max_len = 1048576",
+        }
+
+    def explain(self, error: BaseException) -> CdcPipelineError:
+        code = error_code(error)
+        reason = str(error.args[1] if len(error.args) > 1 else error)
+        if code in ACCESS_DENIED:
+            return AccessDenied(database=self.display, user=self.url.username)
+        if code == 1049:
+            return statement_failed(self, Exception(f"{reason}. Create it, or name another one in the URL."))
+        if code in LOST_OR_REFUSED or isinstance(error, ConnectionError | TimeoutError):
+            return DatabaseUnavailable(database=self.display, reason=reason)
+        if code in DEADLOCK_OR_TIMEOUT:
+            return RetryableStatementFailed(database=self.display, reason=reason)
+        return statement_failed(self, Exception(f"{reason} ({code})" if code else reason))
+
+    @property
+    def default_schema(self) -> str:
+        return self.url.database or ""
+
+    def tables(self) -> list[TableId]:
+        query = text(
+            "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE' "
+            "AND table_schema NOT IN :system AND table_name NOT LIKE :ours ORDER BY 1, 2"
+        ).bindparams(bindparam("system", _SYSTEM, expanding=True))
+        with self.connect() as connection:
+            return [TableId(*row) for row in connection.execute(query, {"ours": _OURS})]
+
+    def shapes(self, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
+        wanted = set(tables)
+        query = text(
+            "SELECT table_schema, table_name, column_name, column_type, is_nullable, column_default, extra, "
+            "character_set_name, collation_name FROM information_schema.columns "
+            "WHERE table_schema IN :schemas AND table_name IN :names ORDER BY table_schema, table_name, ordinal_position"
+        ).bindparams(bindparam("schemas", expanding=True), bindparam("names", expanding=True))
+        names = {"schemas": sorted({t.schema for t in wanted}), "names": sorted({t.name for t in wanted})}
+        if not wanted:
+            return {}
+        columns: dict[TableId, list[Column]] = {}
+        with self.connect() as connection:
+            for schema, table, *column in connection.execute(query, names):
+                columns.setdefault(TableId(schema, table), []).append(self._column(*column))
+            keys = self._keys(connection, names)
+        return {t: TableShape(t, tuple(c), keys.get(t, ())) for t, c in columns.items() if t in wanted}
+
+    def _column(
+        self, name: str, declared: str, nullable: str, default: str | None, extra: str, charset: str, collation: str
+    ) -> Column:
+        canonical = self.dialect.canonical_type(declared)
+        if charset:
+            declared = f"{declared} CHARACTER SET {charset} COLLATE {collation}"
+        has_default = default is not None or bool(extra)
+        return Column(name, declared, canonical, nullable == "YES", has_default or nullable == "YES")
+
+    def _keys(self, connection: Any, names: dict[str, Any]) -> dict[TableId, tuple[str, ...]]:
+        query = text(
+            "SELECT table_schema, table_name, column_name FROM information_schema.statistics WHERE index_name = "
+            "'PRIMARY' AND table_schema IN :schemas AND table_name IN :names "
+            "ORDER BY table_schema, table_name, seq_in_index"
+        ).bindparams(bindparam("schemas", expanding=True), bindparam("names", expanding=True))
+        keys: dict[TableId, tuple[str, ...]] = {}
+        for schema, table, column in connection.execute(query, names):
+            keys[TableId(schema, table)] = (*keys.get(TableId(schema, table), ()), column)
+        return keys

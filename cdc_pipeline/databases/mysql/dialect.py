@@ -1,0 +1,162 @@
+"""MySQL's SQL. Pure: names and types in, strings out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.model import Column, ColumnType, Kind, TableId
+
+_DECLARED = re.compile(r"^(?P<name>[a-z]+)(?:\((?P<arguments>[^)]*)\))?(?P<rest>.*)$", re.DOTALL)
+_INTEGERS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64}
+_INTEGER_NAMES = {8: "TINYINT", 16: "SMALLINT", 24: "MEDIUMINT", 32: "INT", 64: "BIGINT"}
+_TEXTS = ("tinytext", "text", "mediumtext", "longtext")
+_BLOBS = ("tinyblob", "blob", "mediumblob", "longblob")
+_LONGEST_INLINE = 4000  # characters: a row may take 65,535 bytes in all, so longer texts go off the page
+_KEY_CHARACTERS = 255  # an index takes 3,072 bytes, four a character; several columns share them
+
+
+class MySqlDialect(Dialect):
+    name = "mysql"
+    longest_identifier = 64
+
+    def quote(self, identifier: str) -> str:
+        return "`" + identifier.replace("`", "``") + "`"
+
+    def canonical_type(self, declared: str) -> ColumnType | None:
+        match = _DECLARED.match(declared.lower())
+        if match is None:
+            return None
+        name, rest = match["name"], match["rest"]
+        numbers = [int(n) for n in re.findall(r"\d+", match["arguments"] or "")] if name not in ("enum", "set") else []
+        size = numbers[0] if numbers else None
+        if name == "tinyint" and size == 1 and "unsigned" not in rest:
+            return ColumnType(Kind.BOOLEAN)
+        if name in _INTEGERS:
+            return ColumnType(Kind.INTEGER, _INTEGERS[name], unsigned="unsigned" in rest)
+        if name in _TEXTS:
+            return ColumnType(Kind.TEXT)
+        if name in _BLOBS:
+            return ColumnType(Kind.BINARY)
+        return {
+            "decimal": ColumnType(Kind.DECIMAL, size, numbers[1] if len(numbers) > 1 else 0),
+            "float": ColumnType(Kind.FLOAT, 32),
+            "double": ColumnType(Kind.FLOAT, 64),
+            "char": ColumnType(Kind.TEXT, size),
+            "varchar": ColumnType(Kind.TEXT, size),
+            "enum": ColumnType(Kind.ENUM),
+            "set": ColumnType(Kind.TEXT),
+            "binary": ColumnType(Kind.BINARY, size, fixed=True),
+            "varbinary": ColumnType(Kind.BINARY, size),
+            "bit": ColumnType(Kind.BITS, size or 1, fixed=True),
+            "date": ColumnType(Kind.DATE),
+            "time": ColumnType(Kind.TIME, size or 0),
+            "datetime": ColumnType(Kind.TIMESTAMP, size or 0),
+            "timestamp": ColumnType(Kind.INSTANT, size or 0),
+            "year": ColumnType(Kind.INTEGER, 16),
+            "json": ColumnType(Kind.JSON),
+        }.get(name)
+
+    def column_type(self, type: ColumnType, *, in_key: bool) -> str:
+        match type.kind:
+            case Kind.BOOLEAN:
+                return "TINYINT(1)"
+            case Kind.INTEGER:
+                return _INTEGER_NAMES[type.size or 64] + (" UNSIGNED" if type.unsigned else "")
+            case Kind.DECIMAL:
+                return f"DECIMAL({min(type.size or 65, 65)}, {min(30 if type.size is None else type.scale or 0, 30)})"
+            case Kind.FLOAT:
+                return "FLOAT" if type.size == 32 else "DOUBLE"
+            case Kind.TEXT | Kind.ENUM:
+                return self._text(type, in_key) + " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            case Kind.BINARY:
+                if type.size is not None and type.size <= _LONGEST_INLINE:
+                    return f"{'BINARY' if type.fixed and type.size <= 255 else 'VARBINARY'}({type.size})"
+                return f"VARBINARY({_KEY_CHARACTERS})" if in_key else "LONGBLOB"
+            case Kind.BITS:
+                return f"BIT({type.size or 64})"
+            case Kind.DATE:
+                return "DATE"
+            case Kind.TIME:
+                return f"TIME({6 if type.size is None else type.size})"
+            case Kind.TIMESTAMP | Kind.INSTANT:
+                # DATETIME, in UTC, for instants too: TIMESTAMP ends in 2038.
+                return f"DATETIME({6 if type.size is None else type.size})"
+            case Kind.JSON:
+                # Not JSON: that type rewrites numbers and the order of keys, so the text would not be the source's.
+                return "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            case Kind.UUID:
+                return "CHAR(36) CHARACTER SET ascii COLLATE ascii_bin"
+
+    def _text(self, type: ColumnType, in_key: bool) -> str:
+        if type.size is None or type.size > _LONGEST_INLINE:
+            return f"VARCHAR({_KEY_CHARACTERS})" if in_key else "LONGTEXT"
+        return f"{'CHAR' if type.fixed and type.size <= 255 else 'VARCHAR'}({type.size})"
+
+    def read(self, column: Column) -> str:
+        name = self.quote(column.name)
+        match column.canonical:
+            case ColumnType(kind=Kind.BINARY):
+                return f"CONCAT('\\\\x', LOWER(HEX({name})))"
+            case ColumnType(kind=Kind.BITS, size=size):
+                return f"LPAD(BIN({name}), {size}, '0')"
+            case ColumnType(kind=Kind.FLOAT, size=32):
+                # The text of a FLOAT has six digits; as a DOUBLE it has all that make the same number again.
+                return f"{name} + 0e0"
+        return name
+
+    def compare(self, name: str, type: ColumnType) -> str:
+        match type.kind:
+            case Kind.BOOLEAN | Kind.INTEGER:
+                return f"CAST({name} + 0 AS CHAR)"
+            case Kind.DECIMAL:
+                if type.size is not None:
+                    return f"CAST({name} AS CHAR)"
+                return f"TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM CAST({name} AS CHAR)))"
+            case Kind.FLOAT:
+                # Plain digits, without exponent and trailing zeros; below 1e-15 the server itself writes an exponent.
+                text = f"CAST({name}{' + 0e0' if type.size == 32 else ''} AS CHAR)"
+                plain = f"TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM CAST(CAST({text} AS DECIMAL(65, 30)) AS CHAR)))"
+                return f"IF({name} = 0, '0', IF(ABS({name}) BETWEEN 1e-15 AND 1e30, {plain}, {text}))"
+            case Kind.BINARY:
+                return f"LOWER(HEX({name}))"
+            case Kind.BITS:
+                return f"LPAD(BIN({name}), {type.size}, '0')"
+            case Kind.DATE:
+                return f"DATE_FORMAT({name}, '%Y-%m-%d')"
+            case Kind.TIMESTAMP | Kind.INSTANT:
+                return f"DATE_FORMAT({name}, '%Y-%m-%d %H:%i:%s.%f')"
+            case Kind.TIME:
+                return f"TIME_FORMAT({name}, '%H:%i:%s.%f')"
+            case Kind.TEXT if type.fixed:
+                return f"RTRIM(CONVERT({name} USING utf8mb4))"
+            case _:
+                return f"CONVERT({name} USING utf8mb4)"
+
+    def row_hash(self, columns: Sequence[tuple[str, ColumnType]], prefix: str = "") -> str:
+        fields = []
+        for name, type in columns:
+            text = self.compare(prefix + self.quote(name), type)
+            fields.append(f"IFNULL(CONCAT(CHAR_LENGTH({text}), ':', {text}), 'N')")
+        return f"MD5(CONCAT({', '.join(fields)}))"
+
+    def hash_sum(self, row_hash: str) -> str:
+        return f"SUM(CAST(CONV(LEFT({row_hash}, 15), 16, 10) AS UNSIGNED))"
+
+    def load_data(self, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: str) -> str:
+        """LOAD DATA of COPY text; what the text is not the value of goes through a user variable."""
+        names, settings = [], []
+        for number, (name, type) in enumerate(columns):
+            expression = {
+                Kind.BINARY: "UNHEX(SUBSTR(@v{n}, 3))",
+                Kind.BITS: "CAST(CONV(@v{n}, 2, 10) AS UNSIGNED)",
+            }.get(type.kind)
+            names.append(f"@v{number}" if expression else self.quote(name))
+            if expression:
+                settings.append(f"{self.quote(name)} = {expression.format(n=number)}")
+        return (
+            f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE {self.table(table)} CHARACTER SET utf8mb4 "
+            f"FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({', '.join(names)})"
+            + (f" SET {', '.join(settings)}" if settings else "")
+        )

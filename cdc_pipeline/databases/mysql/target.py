@@ -1,0 +1,99 @@
+"""MySQL as a target: LOAD DATA, and the merge from a staging table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from io import BytesIO
+from typing import BinaryIO
+
+from sqlalchemy import Connection
+
+from cdc_pipeline.databases import frames
+from cdc_pipeline.databases.mysql.database import MySqlDatabase
+from cdc_pipeline.databases.mysql.grants import Grants
+from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
+from cdc_pipeline.errors import StatementFailed
+from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
+
+
+class MySqlTarget(MySqlDatabase, Target):
+    state_schema = None
+    state_prefix = "_cdc_pipeline_"
+
+    def target_checks(self, tables: Sequence[TableId]) -> list[Check]:
+        user, checks = self.url.username, []
+        wanted = {"CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "DROP", "CREATE TEMPORARY TABLES"}
+        with self.connect() as connection:
+            for schema in sorted({table.schema for table in tables} | {self.default_schema}):
+                granted = Grants(connection)
+                missing = ", ".join(sorted(p for p in wanted if not granted.has(p, schema)))
+                fix = f"{missing} missing; run: GRANT {missing} ON {self.dialect.quote(schema)}.* TO '{user}'@'…'"
+                checks.append(Check(f"target privileges on {schema}", fix if missing else ""))
+        return checks
+
+    def _bulk_allowed(self, connection: Connection) -> bool:
+        return bool(self.scalar(connection, "SELECT @@GLOBAL.local_infile"))
+
+    def load_method(self) -> str:
+        with self.connect() as connection:
+            if self._bulk_allowed(connection):
+                return "LOAD DATA LOCAL"
+        return "pandas to_sql, because the target's local_infile is OFF"
+
+    def load(
+        self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: BinaryIO
+    ) -> None:
+        if not self._bulk_allowed(connection):
+            frames.load(connection, table, columns, file)
+            return
+        # The driver opens a file by name, and any descriptor has one: a pipe's, or a spooled batch of events'.
+        if not isinstance(file, BytesIO):
+            self._load_data(connection, table, columns, f"/dev/fd/{file.fileno()}")
+            return
+        with tempfile.TemporaryFile() as spool:
+            spool.write(file.getbuffer())
+            spool.seek(0)
+            self._load_data(connection, table, columns, f"/dev/fd/{spool.fileno()}")
+
+    def _load_data(
+        self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], name: str
+    ) -> None:
+        """LOCAL turns errors into warnings, as INSERT IGNORE does: a warning here is a value that was changed."""
+        connection.exec_driver_sql(self.dialect.load_data(table, columns, name))
+        warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 3").all()
+        if warnings:
+            reason = f"loading {table.name}: " + "; ".join(str(row[2]) for row in warnings)
+            raise StatementFailed(database=self.display, reason=reason)
+
+    def truncate(self, connection: Connection, table: TableId) -> None:
+        # Not TRUNCATE: it would commit.
+        connection.exec_driver_sql(f"DELETE FROM {self.dialect.table(table)}")
+
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
+        fields = ", ".join(f"{self.dialect.quote(c.name)} {c.declared} NULL" for c in columns)
+        connection.exec_driver_sql(f"DROP TEMPORARY TABLE IF EXISTS {self.dialect.quote(stage)}")
+        connection.exec_driver_sql(
+            f"CREATE TEMPORARY TABLE {self.dialect.quote(stage)} ({self.dialect.quote(STAGE_GROUP)} INT, {fields})"
+        )
+
+    def delete_join(self, table: TableId, stage: str, condition: str) -> str:
+        return f"DELETE t FROM {self.dialect.table(table)} t, {self.dialect.quote(stage)} s WHERE {condition}"
+
+    def update_join(self, table: TableId, stage: str, names: Sequence[str], condition: str) -> str:
+        settings = ", ".join(f"t.{self.dialect.quote(n)} = s.{self.dialect.quote(n)}" for n in names)
+        return (
+            f"UPDATE {self.dialect.table(table)} t, {self.dialect.quote(stage)} s SET {settings} WHERE {condition}"
+        )
+
+    def insert_whole(self, connection: Connection, table: TableId, stage: str, shape: TableShape) -> None:
+        """Delete, then insert: ON DUPLICATE KEY UPDATE would take a clash on another unique key for the same row."""
+        quote = self.dialect.quote
+        whole = f"s.{quote(STAGE_GROUP)} = {WHOLE}"
+        same_key = " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in shape.key)
+        connection.exec_driver_sql(self.delete_join(table, stage, f"{same_key} AND {whole}"))
+        names = self.dialect.columns(shape.names)
+        connection.exec_driver_sql(
+            f"INSERT INTO {self.dialect.table(table)} ({names}) SELECT {names} FROM {quote(stage)} s WHERE {whole}"
+        )
+

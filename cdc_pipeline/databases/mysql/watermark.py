@@ -1,0 +1,86 @@
+"""MySQL's transaction identities: GTID sets, and binlog positions where there are no GTIDs. Pure."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cdc_pipeline.model import Watermark
+
+
+class GtidSet:
+    """A set of global transaction ids, as `uuid:1-5:7,uuid:tag:1-3` writes it (tags: MySQL 8.3 and later)."""
+
+    def __init__(self, text: str) -> None:
+        self.text = "".join(text.split())
+        self.intervals: dict[str, list[tuple[int, int]]] = {}
+        for entry in filter(None, self.text.split(",")):
+            uuid, *parts = entry.lower().split(":")
+            origin = uuid
+            for part in parts:
+                if not part[0].isdigit():
+                    origin = f"{uuid}:{part}"
+                    continue
+                first, _, last = part.partition("-")
+                self.intervals.setdefault(origin, []).append((int(first), int(last or first)))
+        for intervals in self.intervals.values():
+            intervals.sort()
+
+    def contains(self, gtid: str) -> bool:
+        origin, _, number = gtid.lower().rpartition(":")
+        return self._covers(origin, int(number), int(number))
+
+    def includes(self, other: GtidSet) -> bool:
+        """Whether every transaction of the other set is in this one."""
+        return all(
+            self._covers(origin, first, last)
+            for origin, intervals in other.intervals.items()
+            for first, last in intervals
+        )
+
+    def _covers(self, origin: str, first: int, last: int) -> bool:
+        intervals = self.intervals.get(origin, [])
+        index = bisect_right(intervals, (first, 2**63)) - 1
+        return index >= 0 and intervals[index][1] >= last
+
+
+@dataclass(frozen=True)
+class GtidWatermark:
+    """Holds the events of the transactions in a GTID set."""
+
+    gtids: GtidSet
+
+    def holds(self, source: Mapping[str, Any]) -> bool:
+        return self.gtids.contains(source["gtid"])
+
+    def to_text(self) -> str:
+        return json.dumps({"gtids": self.gtids.text})
+
+
+@dataclass(frozen=True)
+class BinlogWatermark:
+    """Holds the events before a position of the binary log."""
+
+    file: str
+    pos: int
+
+    def holds(self, source: Mapping[str, Any]) -> bool:
+        return binlog_order(source["file"], source["pos"]) < binlog_order(self.file, self.pos)
+
+    def to_text(self) -> str:
+        return json.dumps({"file": self.file, "pos": self.pos})
+
+
+def binlog_order(file: str, pos: int) -> tuple[int, int]:
+    """A binlog position as something that compares: files are numbered, `binlog.000009` before `binlog.000010`."""
+    return int(file.rpartition(".")[2]), int(pos)
+
+
+def parse(text: str) -> Watermark:
+    data = json.loads(text)
+    if "gtids" in data:
+        return GtidWatermark(GtidSet(data["gtids"]))
+    return BinlogWatermark(data["file"], data["pos"])

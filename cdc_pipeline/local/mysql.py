@@ -1,0 +1,110 @@
+"""MySQL 8 with everything Debezium asks of a source: GTIDs, row images, full row metadata."""
+
+from __future__ import annotations
+
+import pymysql
+
+from cdc_pipeline.errors import LocalStackError
+from cdc_pipeline.local import downloads, processes
+from cdc_pipeline.local.ports import LOOPBACK
+from cdc_pipeline.local.site import Site, password_of, unprivileged_account, write_private
+
+_ACCESS_DENIED = 1045
+
+
+class MySql:
+    """A server on TCP only; `root` logs in with the generated password."""
+
+    name = "mysql"
+    needs: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ("mysql",)
+
+    def prepare(self, site: Site) -> None:
+        """Make the data directory, whole or not at all."""
+        account = unprivileged_account()
+        files = site.make_files(account)
+        password_of(site.home, self.name)
+        mysqld, environment = downloads.mysqld(site.report)
+        if (files / "data").exists():
+            return
+        site.report("mysql: making a new data directory")
+        draft = downloads.empty_draft(files / "data")
+        command = [mysqld, *self._options(site), f"--datadir={draft}", "--initialize-insecure"]
+        processes.run(site, command, account, environment)
+        draft.rename(files / "data")
+
+    def start(self, site: Site) -> None:
+        """Start the server; root's password comes from a file that is gone before we return.
+
+        The data directory is made with an empty password ("insecure"), but the init file runs before the
+        server accepts its first connection: there is no moment at which the empty password works.
+        """
+        account = unprivileged_account()
+        mysqld, environment = downloads.mysqld(site.report)
+        password = password_of(site.home, self.name)
+        init_file = site.files / "login.sql"
+        statements = f"SET sql_log_bin = 0;\nALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';\n"
+        write_private(init_file, statements, owner=account)
+        command = [
+            mysqld,
+            *self._options(site),
+            f"--datadir={site.files / 'data'}",
+            f"--init-file={init_file}",
+        ]
+        try:
+            processes.spawn(site, command, account, environment)
+            processes.wait_until_ready(site, lambda: self.answers(site))
+        finally:
+            init_file.unlink()  # the server has read it, or is gone
+
+    def answers(self, site: Site) -> bool:
+        """Whether root can log in."""
+        try:
+            pymysql.connect(
+                host=LOOPBACK,
+                port=site.port,
+                user="root",
+                password=password_of(site.home, self.name),
+                connect_timeout=3,
+            ).close()
+        except pymysql.err.OperationalError as error:
+            if error.args[0] == _ACCESS_DENIED:
+                reason = f"port {site.port} answers, but refuses the password in {site.home / 'secrets'}."
+                raise LocalStackError(server=self.name, reason=reason) from None
+            return False
+        return True
+
+    def url(self, site: Site) -> str:
+        return f"mysql+pymysql://root:{password_of(site.home, self.name)}@{LOOPBACK}:{site.port}/"
+
+    def stop(self, site: Site) -> bool:
+        return processes.end(site)
+
+    def _options(self, site: Site) -> list[str]:
+        temporary = site.files / "tmp"
+        if not temporary.exists():
+            temporary.mkdir(mode=0o1777)
+            temporary.chmod(0o1777)  # the folder above lets nobody else in
+        return [
+            "--no-defaults",  # the first option, or mysqld reads /etc/my.cnf before it
+            f"--bind-address={LOOPBACK}",
+            f"--port={site.port}",
+            "--mysqlx=0",  # would listen on a port of its own
+            "--socket=mysql.sock",  # relative to the data directory: a whole path may exceed 107 characters
+            f"--tmpdir={temporary}",
+            "--server-id=1",
+            "--log-bin=binlog",
+            "--binlog-format=ROW",
+            "--binlog-row-image=FULL",
+            "--binlog-row-metadata=FULL",  # column names and signedness in the log itself
+            "--binlog-expire-logs-seconds=604800",
+            "--gtid-mode=ON",
+            "--enforce-gtid-consistency=ON",
+            "--character-set-server=utf8mb4",
+            "--local-infile=1",
+            "--max-connections=300",
+            "--max-allowed-packet=64M",
+            "--innodb-buffer-pool-size=256M",
+            "--innodb-flush-log-at-trx-commit=2",  # survives kill -9, may lose a second at a power cut
+            "--performance-schema=OFF",  # 200 MB of memory and a second of start-up
+        ]

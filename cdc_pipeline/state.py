@@ -1,0 +1,476 @@
+"""What is remembered, in the target database: lifecycle, watermarks, offsets, the consumer's lease.
+
+Everything that says how a replication stands is read from here (and from Connect and Kafka), never from a
+process's memory. Rows, offsets and fencing epochs move in one transaction: the functions that take a Connection run
+in the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.mysql import LONGTEXT
+
+from cdc_pipeline.databases.target import Target
+from cdc_pipeline.errors import ConsumerFenced, IllegalTransition
+from cdc_pipeline.model import TableId, TableShape
+
+VERSION = 1
+LEASE_SECONDS = 30  # a consumer whose heartbeat is older than this is taken for dead
+
+
+class TableState(StrEnum):
+    """The life of one table. Stored at each change; stored progress never moves back but by a new copy."""
+
+    PENDING = "PENDING"  # step 1 has seen it; nothing is copied
+    COPYING = "COPYING"  # a copy runs, or was killed: what the target holds is nobody's
+    COPIED = "COPIED"  # rows and watermark are in place
+    STREAMING = "STREAMING"  # the consumer has taken it over
+    RESYNCING = "RESYNCING"  # copied again while it streamed; the consumer waits
+    FAILED = "FAILED"  # see its last error
+
+
+_LEGAL = {
+    TableState.PENDING: {TableState.COPYING, TableState.COPIED},
+    TableState.COPYING: {TableState.COPYING, TableState.RESYNCING, TableState.COPIED, TableState.FAILED},
+    TableState.COPIED: {TableState.COPIED, TableState.COPYING, TableState.STREAMING, TableState.RESYNCING,
+                        TableState.FAILED},
+    TableState.STREAMING: {TableState.STREAMING, TableState.RESYNCING, TableState.COPIED, TableState.FAILED},
+    TableState.RESYNCING: {TableState.RESYNCING, TableState.COPYING, TableState.COPIED, TableState.FAILED},
+    TableState.FAILED: {TableState.FAILED, TableState.COPYING, TableState.RESYNCING, TableState.COPIED,
+                        TableState.STREAMING},
+}  # fmt: skip
+HAS_WATERMARK = {TableState.COPIED, TableState.STREAMING}
+IN_COPY = {TableState.COPYING, TableState.RESYNCING}
+
+
+class ConsumerState(StrEnum):
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
+    PAUSED = "PAUSED"
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+
+
+ACTIVE = {ConsumerState.STARTING, ConsumerState.RUNNING, ConsumerState.RETRYING, ConsumerState.PAUSED}
+
+
+class Desired(StrEnum):
+    """What the owner wants of the stream."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class TableRecord:
+    source: TableId
+    target: TableId
+    state: TableState
+    watermark: str | None
+    shape: TableShape | None
+    rows: int
+    bytes: int
+    seconds: float
+    error: str
+
+
+@dataclass(frozen=True)
+class OffsetRecord:
+    topic: str
+    partition: int
+    next_offset: int
+    epoch: int
+    owner: str | None
+    source_time: float | None  # seconds since 1970, of the last event applied
+    inserted: int
+    updated: int
+    deleted: int
+
+
+@dataclass(frozen=True)
+class ConsumerRecord:
+    run_id: str
+    group: str
+    state: ConsumerState
+    host: str
+    pid: int
+    started_at: datetime
+    age: float  # seconds since the last heartbeat, by the database's clock
+    attempt: int
+    error: str
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state in ACTIVE and self.age < LEASE_SECONDS
+
+
+_LONG = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+
+
+class State:
+    """The state tables of one replication."""
+
+    def __init__(self, target: Target, replication: str) -> None:
+        self.target = target
+        self.replication = replication
+        metadata = MetaData(schema=target.state_schema)
+
+        def table(name: str, *columns: Column) -> Table:
+            key = Column("replication", String(100), primary_key=True)
+            return Table(target.state_prefix + name, metadata, key, *columns)
+
+        def name(label: str, length: int = 200, *, key: bool = True) -> Column:
+            return Column(label, String(length), primary_key=key)
+
+        self.metadata = metadata
+        self.replications = table(
+            "replications",
+            Column("version", Integer, nullable=False),
+            Column("desired", String(20), nullable=False),
+            Column("start_position", _LONG),
+            Column("captured_tables", _LONG),
+        )
+        self.tables = table(
+            "tables",
+            name("source_schema", 130),
+            name("source_table", 130),
+            Column("target_schema", String(130), nullable=False),
+            Column("target_table", String(130), nullable=False),
+            Column("state", String(20), nullable=False),
+            Column("watermark", _LONG),
+            Column("shape", _LONG),
+            Column("rows_copied", BigInteger, nullable=False),
+            Column("bytes_copied", BigInteger, nullable=False),
+            Column("seconds", Float, nullable=False),
+            Column("error", _LONG),
+            Column("changed_at", DateTime, nullable=False),
+        )
+        self.offsets = table(
+            "offsets",
+            name("topic", 250),
+            Column("topic_partition", Integer, primary_key=True, autoincrement=False),
+            Column("next_offset", BigInteger, nullable=False),
+            Column("epoch", BigInteger, nullable=False),
+            Column("owner", String(100)),
+            Column("source_time", Float(53)),
+            Column("inserted", BigInteger, nullable=False),
+            Column("updated", BigInteger, nullable=False),
+            Column("deleted", BigInteger, nullable=False),
+        )
+        self.consumers = table(
+            "consumers",
+            Column("run_id", String(100), nullable=False),
+            Column("consumer_group", String(250), nullable=False),
+            Column("state", String(20), nullable=False),
+            Column("host", String(250), nullable=False),
+            Column("pid", Integer, nullable=False),
+            Column("started_at", DateTime, nullable=False),
+            Column("heartbeat", DateTime, nullable=False),
+            Column("attempt", Integer, nullable=False),
+            Column("error", _LONG),
+        )
+
+    # -- making and removing ------------------------------------------------------------------------------------
+
+    def create(self) -> None:
+        """Make the tables and this replication's row. Harmless if they are there."""
+        self.target.prepare_state()
+        with self.target.connect() as connection:
+            self.metadata.create_all(connection, checkfirst=True)
+            if self._replication(connection) is None:
+                row = {"replication": self.replication, "version": VERSION, "desired": Desired.RUNNING}
+                connection.execute(insert(self.replications).values(row))
+            connection.commit()
+
+    def exists(self) -> bool:
+        with self.target.connect() as connection:
+            return connection.dialect.has_table(
+                connection, self.replications.name, schema=self.target.state_schema
+            )
+
+    def forget(self) -> None:
+        """Delete everything that is remembered of this replication."""
+        with self.target.connect() as connection:
+            for table in self.metadata.sorted_tables:
+                connection.execute(delete(table).where(table.c.replication == self.replication))
+            connection.commit()
+
+    # -- the replication ----------------------------------------------------------------------------------------
+
+    def _replication(self, connection: Connection) -> Any:
+        table = self.replications
+        return connection.execute(select(table).where(table.c.replication == self.replication)).one_or_none()
+
+    @property
+    def start_position(self) -> str | None:
+        return self._read("start_position")
+
+    @property
+    def captured_tables(self) -> list[str]:
+        return (self._read("captured_tables") or "").split("\n")
+
+    @property
+    def desired(self) -> Desired:
+        return Desired(self._read("desired") or Desired.RUNNING)
+
+    def _read(self, field: str) -> Any:
+        with self.target.connect() as connection:
+            row = self._replication(connection)
+            return None if row is None else getattr(row, field)
+
+    def set(self, **fields: str | None) -> None:
+        table = self.replications
+        with self.target.connect() as connection:
+            connection.execute(update(table).where(table.c.replication == self.replication).values(**fields))
+            connection.commit()
+
+    # -- tables -------------------------------------------------------------------------------------------------
+
+    def table_records(self) -> dict[TableId, TableRecord]:
+        with self.target.connect() as connection:
+            return self._records(connection)
+
+    def _records(self, connection: Connection, *, lock: bool = False) -> dict[TableId, TableRecord]:
+        query = select(self.tables).where(self.tables.c.replication == self.replication)
+        if lock:
+            query = query.order_by(self.tables.c.source_schema, self.tables.c.source_table).with_for_update()
+        rows = connection.execute(query).all()
+        records = [
+            TableRecord(
+                source=TableId(row.source_schema, row.source_table),
+                target=TableId(row.target_schema, row.target_table),
+                state=TableState(row.state),
+                watermark=row.watermark,
+                shape=TableShape.from_json(row.shape) if row.shape else None,
+                rows=row.rows_copied,
+                bytes=row.bytes_copied,
+                seconds=row.seconds,
+                error=row.error or "",
+            )
+            for row in rows
+        ]
+        return {record.source: record for record in records}
+
+    def add_table(self, source: TableId, target: TableId) -> None:
+        """Remember a table as PENDING, unless it is known."""
+        values = {
+            "replication": self.replication,
+            "source_schema": source.schema,
+            "source_table": source.name,
+            "target_schema": target.schema,
+            "target_table": target.name,
+            "state": TableState.PENDING,
+            "rows_copied": 0,
+            "bytes_copied": 0,
+            "seconds": 0.0,
+            "changed_at": func.now(),
+        }
+        with self.target.connect() as connection:
+            if connection.execute(select(self.tables.c.state).where(*self._is(source))).one_or_none() is None:
+                connection.execute(insert(self.tables).values(values))
+            connection.commit()
+
+    def move_table(self, connection: Connection, source: TableId, state: TableState, **fields: Any) -> None:
+        """One legal transition, in the caller's transaction. Raises IllegalTransition."""
+        query = select(self.tables.c.state).where(*self._is(source)).with_for_update()
+        before = TableState(connection.execute(query).scalar_one())
+        if state not in _LEGAL[before]:
+            raise IllegalTransition(table=source, before=before, after=state)
+        values = {"state": state, "error": None, "changed_at": func.now(), **fields}
+        connection.execute(update(self.tables).where(*self._is(source)).values(**values))
+
+    def _is(self, source: TableId) -> Iterable[Any]:
+        columns = self.tables.c
+        return (
+            columns.replication == self.replication,
+            columns.source_schema == source.schema,
+            columns.source_table == source.name,
+        )
+
+    # -- offsets ------------------------------------------------------------------------------------------------
+
+    def offsets_of(self, topics: Iterable[str] | None = None) -> dict[tuple[str, int], OffsetRecord]:
+        with self.target.connect() as connection:
+            return self._offsets(connection, topics)
+
+    def _offsets(
+        self, connection: Connection, topics: Iterable[str] | None, *, lock: bool = False
+    ) -> dict[tuple[str, int], OffsetRecord]:
+        table = self.offsets
+        query = select(table).where(table.c.replication == self.replication)
+        if topics is not None:
+            query = query.where(table.c.topic.in_(sorted(topics)))
+        if lock:
+            query = query.order_by(table.c.topic, table.c.topic_partition).with_for_update()
+        records = [OffsetRecord(*row[1:]) for row in connection.execute(query)]
+        return {(record.topic, record.partition): record for record in records}
+
+    def rewind(self, connection: Connection, topic: str, offsets: Mapping[int, int]) -> None:
+        """Set where the stream of a table begins, and fence whoever consumes it now. Makes missing rows."""
+        known = self._offsets(connection, [topic], lock=True)
+        for partition, offset in offsets.items():
+            record = known.get((topic, partition))
+            self._write_offset(connection, topic, partition, offset, (record.epoch if record else 0) + 1, None, record)
+
+    def fence(self, connection: Connection, topic: str) -> None:
+        """Whoever consumes this topic now cannot commit any more until it claims it anew."""
+        table = self.offsets
+        is_topic = (table.c.replication == self.replication, table.c.topic == topic)
+        connection.execute(update(table).where(*is_topic).values(epoch=table.c.epoch + 1, owner=None))
+
+    def claim(
+        self, owner: str, partitions: Iterable[tuple[str, int]], tables: Mapping[str, TableId]
+    ) -> tuple[dict[tuple[str, int], OffsetRecord], dict[str, TableRecord]]:
+        """Become the one consumer of these partitions: raises each one's epoch, commits.
+
+        `tables` maps topics to source tables. A partition whose table is in copy, or was never copied, is not
+        claimed: the table's row is locked first, as a copy does before it fences, so neither can slip past the other.
+        Returns the claimed offsets, and the records of their tables by topic.
+        """
+        with self.target.connect() as connection:
+            records = self._records(connection, lock=True)
+            ready = {
+                topic: records[table]
+                for topic, table in tables.items()
+                if table in records and records[table].state in HAS_WATERMARK
+            }
+            wanted = sorted((topic, partition) for topic, partition in partitions if topic in ready)
+            known = self._offsets(connection, ready, lock=True)
+            for topic, partition in wanted:
+                record = known.get((topic, partition))
+                epoch, offset = (record.epoch + 1, record.next_offset) if record else (1, 0)
+                self._write_offset(connection, topic, partition, offset, epoch, owner, record)
+            for topic in {topic for topic, _ in wanted}:
+                if ready[topic].state is TableState.COPIED:
+                    self.move_table(connection, tables[topic], TableState.STREAMING)
+            claimed = self._offsets(connection, ready)
+            connection.commit()
+        return {key: claimed[key] for key in wanted}, ready
+
+    def _write_offset(
+        self, connection: Connection, topic: str, partition: int, offset: int, epoch: int, owner: str | None,
+        known: OffsetRecord | None,
+    ) -> None:  # fmt: skip
+        table = self.offsets
+        values = {"next_offset": offset, "epoch": epoch, "owner": owner}
+        if known is None:
+            key = {"replication": self.replication, "topic": topic, "topic_partition": partition}
+            counts = {"inserted": 0, "updated": 0, "deleted": 0}
+            connection.execute(insert(table).values(**key, **values, **counts))
+        else:
+            connection.execute(update(table).where(*self._is_partition(topic, partition)).values(**values))
+
+    def advance(
+        self, connection: Connection, claimed: OffsetRecord, next_offset: int, source_time: float | None,
+        counts: tuple[int, int, int],
+    ) -> OffsetRecord:  # fmt: skip
+        """Move one partition on, in the transaction of its rows. Raises ConsumerFenced if somebody else claimed it
+        or moved it since: then nothing of this transaction may be committed."""
+        table = self.offsets
+        changed = connection.execute(
+            update(table)
+            .where(
+                *self._is_partition(claimed.topic, claimed.partition),
+                table.c.epoch == claimed.epoch,
+                table.c.next_offset == claimed.next_offset,
+            )
+            .values(
+                next_offset=next_offset,
+                source_time=source_time,
+                inserted=table.c.inserted + counts[0],
+                updated=table.c.updated + counts[1],
+                deleted=table.c.deleted + counts[2],
+            )
+        ).rowcount
+        if changed != 1:
+            raise ConsumerFenced(topic=claimed.topic, partition=claimed.partition)
+        return OffsetRecord(
+            claimed.topic, claimed.partition, next_offset, claimed.epoch, claimed.owner, source_time,
+            claimed.inserted + counts[0], claimed.updated + counts[1], claimed.deleted + counts[2],
+        )  # fmt: skip
+
+    def _is_partition(self, topic: str, partition: int) -> Iterable[Any]:
+        columns = self.offsets.c
+        return (
+            columns.replication == self.replication,
+            columns.topic == topic,
+            columns.topic_partition == partition,
+        )
+
+    # -- the consumer's lease -----------------------------------------------------------------------------------
+
+    def consumer(self) -> ConsumerRecord | None:
+        with self.target.connect() as connection:
+            return self._consumer(connection)
+
+    def _consumer(self, connection: Connection, *, lock: bool = False) -> ConsumerRecord | None:
+        table = self.consumers
+        query = select(table, func.now().label("clock")).where(table.c.replication == self.replication)
+        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+        if row is None:
+            return None
+        clock = row.clock.replace(tzinfo=None)
+        return ConsumerRecord(
+            row.run_id, row.consumer_group, ConsumerState(row.state), row.host, row.pid, row.started_at,
+            (clock - row.heartbeat).total_seconds(), row.attempt, row.error or "",
+        )  # fmt: skip
+
+    @contextmanager
+    def _locked_consumer(self):  # noqa: ANN202
+        with self.target.connect() as connection:
+            # The replication's row always exists, so it serializes even the first two consumers.
+            row = select(self.replications.c.version).where(self.replications.c.replication == self.replication)
+            connection.execute(row.with_for_update()).one()
+            yield connection, self._consumer(connection, lock=True)
+            connection.commit()
+
+    def take_lease(self, run_id: str, group: str, host: str, pid: int) -> ConsumerRecord | None:
+        """Become the consumer. Returns the one that holds the lease if it is alive, else None."""
+        with self._locked_consumer() as (connection, holder):
+            if holder is not None and holder.is_alive and holder.run_id != run_id:
+                return holder
+            values = {
+                "run_id": run_id, "consumer_group": group, "state": ConsumerState.STARTING, "host": host, "pid": pid,
+                "started_at": func.now(), "heartbeat": func.now(), "attempt": 0, "error": None,
+            }  # fmt: skip
+            table = self.consumers
+            if holder is None:
+                connection.execute(insert(table).values(replication=self.replication, **values))
+            else:
+                connection.execute(update(table).where(table.c.replication == self.replication).values(**values))
+        return None
+
+    def beat(self, run_id: str, state: ConsumerState, attempt: int = 0, error: str = "") -> bool:
+        """Say that the consumer lives, and how it is. False if the lease has passed to another run."""
+        table = self.consumers
+        is_mine = (table.c.replication == self.replication, table.c.run_id == run_id)
+        with self.target.connect() as connection:
+            values = {"heartbeat": func.now(), "state": state, "attempt": attempt, "error": error}
+            mine = connection.execute(update(table).where(*is_mine).values(**values)).rowcount == 1
+            connection.commit()
+        return mine
