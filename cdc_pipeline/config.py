@@ -28,14 +28,49 @@ DATABASE_KINDS = ("mysql", "mariadb", "postgresql", "oracle")
 
 # Debezium properties that the promise rests on: a replication file may not set them.
 RESERVED_CONNECTOR_KEYS = frozenset(
-    """name connector.class tasks.max topic.prefix topic.naming.strategy topic.delimiter snapshot.mode
-    database.hostname database.port database.user database.password database.dbname database.include.list
-    table.include.list table.exclude.list column.include.list column.exclude.list message.key.columns
-    schema.history.internal.kafka.topic schema.history.internal.kafka.bootstrap.servers slot.name publication.name
-    publication.autocreate.mode offset.mismatch.strategy plugin.name decimal.handling.mode
-    bigint.unsigned.handling.mode time.precision.mode binary.handling.mode hstore.handling.mode
-    interval.handling.mode unavailable.value.placeholder tombstones.on.delete skipped.operations key.converter
-    value.converter key.converter.schemas.enable value.converter.schemas.enable transforms""".split()
+    (
+        "bigint.unsigned.handling.mode",
+        "binary.handling.mode",
+        "column.exclude.list",
+        "column.include.list",
+        "connector.class",
+        "database.dbname",
+        "database.hostname",
+        "database.include.list",
+        "database.password",
+        "database.port",
+        "database.user",
+        "decimal.handling.mode",
+        "heartbeat.interval.ms",
+        "hstore.handling.mode",
+        "interval.handling.mode",
+        "key.converter",
+        "key.converter.schemas.enable",
+        "message.key.columns",
+        "name",
+        "offset.mismatch.strategy",
+        "plugin.name",
+        "publication.autocreate.mode",
+        "publication.name",
+        "schema.history.internal.kafka.bootstrap.servers",
+        "schema.history.internal.kafka.topic",
+        "skipped.operations",
+        "slot.name",
+        "snapshot.mode",
+        "table.exclude.list",
+        "table.include.list",
+        "tasks.max",
+        "time.precision.mode",
+        "tombstones.on.delete",
+        "topic.delimiter",
+        "topic.heartbeat.prefix",
+        "topic.naming.strategy",
+        "topic.prefix",
+        "transforms",
+        "unavailable.value.placeholder",
+        "value.converter",
+        "value.converter.schemas.enable",
+    )
 )
 
 
@@ -273,8 +308,10 @@ def _lines(node: yaml.Node, place: tuple[str | int, ...]) -> Iterator[tuple[tupl
     yield place, node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from ((p, key.start_mark.line + 1 if p == (*place, key.value) else n)
-                        for p, n in _lines(value, (*place, key.value)))
+            yield from (
+                (p, key.start_mark.line + 1 if p == (*place, key.value) else n)
+                for p, n in _lines(value, (*place, key.value))
+            )
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield from _lines(value, (*place, index))

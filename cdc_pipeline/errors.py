@@ -28,7 +28,7 @@ class ConfigError(CdcPipelineError):
 
 
 class ValidationFailed(CdcPipelineError):
-    """{count} check(s) failed."""
+    """{count} check(s) failed:{listed}"""
 
 
 class DatabaseUnavailable(CdcPipelineError):
@@ -57,10 +57,17 @@ class UnsupportedType(CdcPipelineError):
 class TargetNotEmpty(CdcPipelineError):
     """Target {target} already has {rows} rows, and nothing says which changes of {table} they hold."""
 
-    hint = (
-        "Reload it with --force-resync, or vouch with --adopt that it equals the source now. "
-        "Nothing was changed."
-    )
+    hint = "Reload it with --force-resync, or vouch with --adopt that it equals the source now. Nothing was changed."
+
+
+class CopyIncomplete(CdcPipelineError):
+    """Copy of {table}: {read} rows read, {loaded} loaded."""
+
+
+class NotCopied(CdcPipelineError):
+    """The connector cannot be registered: not copied yet: {tables}."""
+
+    hint = "Run the initial copy first: `cdc-pipeline start`, or materialize initial_copy."
 
 
 class PositionLost(CdcPipelineError):

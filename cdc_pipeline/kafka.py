@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.cimpl import NewTopic
 
 from cdc_pipeline.config import Kafka
 from cdc_pipeline.errors import KafkaUnavailable
@@ -73,12 +75,13 @@ class Broker:
         """The first offset that Kafka still has of each partition."""
         return self._offsets(topics, OffsetSpec.earliest())
 
-    def _offsets(self, topics: Iterable[str], which: Any) -> dict[tuple[str, int], int]:
+    def _offsets(self, topics: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
         partitions = [TopicPartition(t, p) for t, numbers in self.partitions(topics).items() for p in numbers]
         if not partitions:
             return {}
         with self._admin() as admin:
-            futures = admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=TIMEOUT_SECONDS)
+            wanted: dict[TopicPartition, OffsetSpec] = dict.fromkeys(partitions, which)
+            futures = admin.list_offsets(wanted, request_timeout=TIMEOUT_SECONDS)
             return {(p.topic, p.partition): future.result(TIMEOUT_SECONDS).offset for p, future in futures.items()}
 
     def delete_idle_groups(self, prefix: str, keep: str) -> list[str]:

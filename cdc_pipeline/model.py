@@ -229,7 +229,10 @@ class Comparison:
     target_rows: int
     source_checksum: str
     target_checksum: str
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    missing: int = 0  # rows of the source that the target lacks
+    extra: int = 0
+    different: int = 0
+    samples: tuple[str, ...] = ()  # keys of some of them
 
     @property
     def equal(self) -> bool:

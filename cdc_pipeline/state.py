@@ -209,9 +209,7 @@ class State:
 
     def exists(self) -> bool:
         with self.target.connect() as connection:
-            return connection.dialect.has_table(
-                connection, self.replications.name, schema=self.target.state_schema
-            )
+            return connection.dialect.has_table(connection, self.replications.name, schema=self.target.state_schema)
 
     def forget(self) -> None:
         """Delete everything that is remembered of this replication."""
@@ -232,7 +230,7 @@ class State:
 
     @property
     def captured_tables(self) -> list[str]:
-        return (self._read("captured_tables") or "").split("\n")
+        return [table for table in (self._read("captured_tables") or "").split("\n") if table]
 
     @property
     def desired(self) -> Desired:
@@ -441,7 +439,7 @@ class State:
         )  # fmt: skip
 
     @contextmanager
-    def _locked_consumer(self):  # noqa: ANN202
+    def _locked_consumer(self):
         with self.target.connect() as connection:
             # The replication's row always exists, so it serializes even the first two consumers.
             row = select(self.replications.c.version).where(self.replications.c.replication == self.replication)

@@ -101,9 +101,7 @@ class BatchBuilder:
         }
 
     def _refuse(self, event: ChangeEvent, reason: str) -> NoReturn:
-        raise EventNotUnderstood(
-            topic=event.topic, partition=event.partition, offset=event.offset, reason=reason
-        )
+        raise EventNotUnderstood(topic=event.topic, partition=event.partition, offset=event.offset, reason=reason)
 
     def build(self) -> RowBatch:
         batch = RowBatch(self.shape, truncate=self.truncate)

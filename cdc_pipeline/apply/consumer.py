@@ -190,7 +190,9 @@ class Consumer:
         try:
             writer = Writer(self.target, connection)
             kafka.subscribe(
-                sorted(self.tables), on_assign=lambda k, p: self._assigned(k, p), on_revoke=lambda _, p: self._revoked(p)
+                sorted(self.tables),
+                on_assign=self._assigned,
+                on_revoke=lambda _, p: self._revoked(p),
             )
             self._loop(kafka, writer, heart, should_stop, caught_up)
         finally:
@@ -247,7 +249,7 @@ class Consumer:
             error = message.error()
             if error is None:
                 continue
-            if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+            if error.code() == KafkaError._AUTO_OFFSET_RESET:
                 self._check_still_there(sorted(self.claimed))
             raise self._unavailable(error)
         return messages

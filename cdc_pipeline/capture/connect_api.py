@@ -21,7 +21,7 @@ class ConnectApi:
     """One Connect cluster. Raises ConnectUnavailable, or ConnectRefused with Connect's own words."""
 
     def __init__(self, config: Connect) -> None:
-        self.config = config
+        self.endpoint = config
         self.session = requests.Session()
         self.session.trust_env = False  # a proxy is for the world outside; it would not find this worker
         self.session.verify = config.verify_tls
@@ -39,9 +39,7 @@ class ConnectApi:
         """What the plugin itself finds wrong with a configuration; it connects to the database to tell."""
         plugin = config["connector.class"].rpartition(".")[2]
         answer = self._call("PUT", f"/connector-plugins/{plugin}/config/validate", dict(config))
-        return [
-            f"{item['value']['name']}: {error}" for item in answer["configs"] for error in item["value"]["errors"]
-        ]
+        return [f"{item['value']['name']}: {error}" for item in answer["configs"] for error in item["value"]["errors"]]
 
     def exists(self, name: str) -> bool:
         return name in self._call("GET", "/connectors")
@@ -63,6 +61,9 @@ class ConnectApi:
     def patch_offsets(self, name: str, partition: Mapping[str, str], offset: Mapping[str, Any]) -> None:
         body = {"offsets": [{"partition": dict(partition), "offset": dict(offset)}]}
         self._call("PATCH", self._path(name, "offsets"), body)
+
+    def delete_offsets(self, name: str) -> None:
+        self._call("DELETE", self._path(name, "offsets"))
 
     def status(self, name: str) -> dict[str, Any]:
         """`{"connector": "RUNNING", "tasks": [{"id": 0, "state": "RUNNING", "error": ""}]}`; Connect says RUNNING
@@ -106,7 +107,7 @@ class ConnectApi:
             time.sleep(0.1)
 
     def wait_running(self, name: str) -> None:
-        self.wait_for(name, lambda s: is_running(s), "running")
+        self.wait_for(name, is_running, "running")
 
     def wait_stopped(self, name: str) -> None:
         self.wait_for(name, lambda s: s["connector"] == "STOPPED" and not s["tasks"], "stopped")
@@ -126,11 +127,11 @@ class ConnectApi:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             try:
-                url = self.config.url.rstrip("/") + path
+                url = self.endpoint.url.rstrip("/") + path
                 answer = self.session.request(method, url, json=body, timeout=TIMEOUT_SECONDS)
             except requests.RequestException as error:
                 reason = type(error).__name__
-                raise ConnectUnavailable(url=self.config.url, reason=reason) from error
+                raise ConnectUnavailable(url=self.endpoint.url, reason=reason) from error
             if answer.status_code == REBALANCING and "rebalance" in answer.text and time.monotonic() < deadline:
                 time.sleep(0.2)
                 continue

@@ -100,6 +100,7 @@ class Database(ABC):
             connect_args={**self.session_options(), **self.options},
             # Connections live as long as the one thing they are opened for: a copy, a stream, a status answer.
             poolclass=NullPool,
+            isolation_level="READ COMMITTED",
             # SQL without values goes to the driver as it is, so a `%` in an identifier needs no doubling.
             execution_options={"no_parameters": True},
             hide_parameters=True,
@@ -129,7 +130,7 @@ class Database(ABC):
         except DBAPIError as error:
             raise self.explain(error.orig or error) from error
         except Exception as error:
-            if not type(error).__module__.partition(".")[0] in self.driver_modules:
+            if type(error).__module__.partition(".")[0] not in self.driver_modules:
                 raise
             raise self.explain(error) from error
 

@@ -16,11 +16,9 @@ ROWS_A_FRAME = 5000
 ROWS_A_STATEMENT = 500
 
 
-def load(
-    connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: BinaryIO
-) -> None:
-    """Insert COPY text in the caller's transaction. Ten to fifty times slower than a bulk load (measured)."""
-    rows = copy_text.parse(file)
+def load(connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: BinaryIO) -> int:
+    """Insert COPY text in the caller's transaction; returns how many rows."""
+    loaded, rows = 0, copy_text.parse(file)
     names = [name for name, _ in columns]
     while chunk := list(islice(rows, ROWS_A_FRAME)):
         values = [[_value(text, type) for text, (_, type) in zip(row, columns, strict=True)] for row in chunk]
@@ -34,6 +32,8 @@ def load(
             method="multi",
             chunksize=max(1, min(ROWS_A_STATEMENT, 30_000 // len(names))),
         )
+        loaded += len(chunk)
+    return loaded
 
 
 def _value(text: str | None, type: ColumnType) -> Any:

@@ -39,8 +39,9 @@ class Target(Database):
     @abstractmethod
     def load(
         self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: BinaryIO
-    ) -> None:
-        """Bulk load COPY text. `columns` are the target's names with the canonical types of what is in the file."""
+    ) -> int:
+        """Bulk load COPY text; returns how many rows. `columns` are the target's names, with the canonical types of
+        what is in the file; the file is in memory or has a descriptor."""
 
     @abstractmethod
     def load_method(self) -> str:

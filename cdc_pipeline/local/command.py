@@ -36,9 +36,7 @@ def up() -> None:
 
 
 @local.command()
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the URLs, with passwords, of the running servers."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print the URLs, with passwords, of the running servers.")
 def status(as_json: bool) -> None:
     """Tell which servers run and answer; exit code 1 if one does not."""
     with _failing_plainly():

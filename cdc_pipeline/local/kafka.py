@@ -57,9 +57,7 @@ class Kafka:
         processes.run(site, java_command(site, "kafka.tools.StorageTool", "128m", options))
 
     def start(self, site: Site) -> None:
-        processes.spawn(
-            site, java_command(site, "kafka.Kafka", HEAP, [str(site.files / "server.properties")])
-        )
+        processes.spawn(site, java_command(site, "kafka.Kafka", HEAP, [str(site.files / "server.properties")]))
         processes.wait_until_ready(site, lambda: self.answers(site))
 
     def answers(self, site: Site) -> bool:
@@ -117,13 +115,14 @@ def write_properties(site: Site, properties: dict[str, object]) -> None:
 
 def java_command(site: Site, main: str, heap: str, options: list[str]) -> list[str]:
     """Run a class of Kafka's; all of Kafka and Connect is on one class path."""
+    jars = downloads.kafka_jars(site.report)  # first: Debian's Maven brings a Java
     return [
-        str(downloads.java()),
+        str(downloads.java(site.report)),
         f"-Xmx{heap}",
         "-XX:+ExitOnOutOfMemoryError",
         f"-Dlog4j2.configurationFile={site.files / 'log4j2.xml'}",
         "-cp",
-        f"{downloads.kafka_jars(site.report)}/*",
+        f"{jars}/*",
         main,
         *options,
     ]

@@ -13,7 +13,12 @@ _ACCESS_DENIED = 1045
 
 
 class MySql:
-    """A server on TCP only; `root` logs in with the generated password."""
+    """A server on TCP only; `root` logs in with the generated password.
+
+    Logins stay with MySQL's default, caching_sha2_password: PyMySQL, Connector/Python (C and pure) and Debezium
+    all manage it. Debezium does so over TLS, its default; with `database.ssl.mode=disabled` it would also need
+    `driver.allowPublicKeyRetrieval=true`.
+    """
 
     name = "mysql"
     needs: tuple[str, ...] = ()

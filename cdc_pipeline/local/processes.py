@@ -92,9 +92,7 @@ def wait_until_ready(site: Site, answers: Callable[[], bool], within: float = ST
             raise LocalStackError(server=site.server, reason=f"ended while starting.\n{log_tail(site)}")
         if time.monotonic() > deadline:
             end(site)
-            raise LocalStackError(
-                server=site.server, reason=f"did not answer within {within:.0f} s.\n{log_tail(site)}"
-            )
+            raise LocalStackError(server=site.server, reason=f"did not answer within {within:.0f} s.\n{log_tail(site)}")
         time.sleep(0.1)
 
 
@@ -104,9 +102,7 @@ def log_tail(site: Site) -> str:
     return "\n".join([f"The end of {site.log}:", *(f"    {line}" for line in lines[-LINES_SHOWN:])])
 
 
-def _popen(
-    site: Site, command: Sequence[str | Path], account: Account | None, env: Env
-) -> subprocess.Popen[bytes]:
+def _popen(site: Site, command: Sequence[str | Path], account: Account | None, env: Env) -> subprocess.Popen[bytes]:
     """Start a process, its output in the log, in a session of its own: Ctrl-C here does not reach it."""
     with site.log.open("ab") as log:
         return subprocess.Popen(

@@ -87,7 +87,7 @@ def up(home: Path, report: Report = silent, servers: Sequence[str] = DEFAULT) ->
             started: dict[str, Future[None]] = {}
             for name in names:  # a server's needs stand before it, so their futures are there
                 needs = [started[need] for need in SERVERS[name].needs]
-                started[name] = threads.submit(_bring_up, SERVERS[name], _site(home, name, report), needs)
+                started[name] = threads.submit(_bring_up, SERVERS[name], site_of(home, name, report), needs)
         for future in started.values():
             future.result()
     return status(home)
@@ -99,7 +99,7 @@ def status(home: Path) -> Endpoints:
     known = read_ports(home)
     urls = {}
     for name, server in SERVERS.items():
-        site = _site(home, name, silent)
+        site = site_of(home, name)
         if name in known and processes.running(site) and server.answers(site):
             urls[name] = server.url(site)
     return Endpoints(**urls)
@@ -123,7 +123,7 @@ def purge(home: Path, report: Report = silent) -> list[Path]:
         _end(home, SERVERS, report)
         gone: list[Path] = []
         for name in SERVERS:
-            gone += _site(home, name, report).remove()
+            gone += site_of(home, name, report).remove()
     return gone
 
 
@@ -149,7 +149,7 @@ def _choose_ports(home: Path, names: Iterable[str], report: Report) -> None:
     moved = set()
     for name in names:
         server = SERVERS[name]
-        site = _site(home, name, report)
+        site = site_of(home, name, report)
         if moved.intersection(server.needs):
             server.stop(site)
         if processes.running(site):
@@ -162,19 +162,21 @@ def _choose_ports(home: Path, names: Iterable[str], report: Report) -> None:
 
 
 def _end(home: Path, names: Iterable[str], report: Report) -> list[str]:
-    """End servers, those first that need others; the rest at once."""
+    """End servers, those first that need others; the rest at once. Return the names of those that ran."""
     ended = []
     remaining = [SERVERS[name] for name in names]
     while remaining:
         needed = {need for server in remaining for need in server.needs}
         free = [server for server in remaining if server.name not in needed]
+        # Connect before the databases that its connectors read: their loss would fail its tasks.
+        free = [server for server in free if server.needs] or free
         with ThreadPoolExecutor() as threads:
-            results = threads.map(lambda server: server.stop(_site(home, server.name, report)), free)
+            results = threads.map(lambda server: server.stop(site_of(home, server.name, report)), free)
             for server, was_running in zip(free, results, strict=True):
                 if was_running:
                     report(f"{server.name}: ended")
                     ended.append(server.name)
-        remaining = [server for server in remaining if server.name in needed]
+        remaining = [server for server in remaining if server not in free]
     return ended
 
 
@@ -182,14 +184,13 @@ def _with_needs(names: Iterable[str]) -> list[str]:
     unknown = sorted(set(names) - set(SERVERS))
     if unknown:
         known = ", ".join(SERVERS)
-        raise LocalStackError(
-            server=", ".join(unknown), reason=f"there is no such server; there are {known}."
-        )
+        raise LocalStackError(server=", ".join(unknown), reason=f"there is no such server; there are {known}.")
     wanted = set(names).union(*(SERVERS[name].needs for name in names))
     return [name for name in SERVERS if name in wanted]
 
 
-def _site(home: Path, name: str, report: Report) -> Site:
+def site_of(home: Path, name: str, report: Report = silent) -> Site:
+    """Where a server of this stack lives."""
     return Site(home, name, read_ports(home), report)
 
 

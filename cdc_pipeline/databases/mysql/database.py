@@ -35,7 +35,7 @@ class RetryableStatementFailed(DatabaseUnavailable):
 
 
 class MySqlDatabase(Database):
-    dialect = MySqlDialect()
+    dialect: MySqlDialect = MySqlDialect()
     driver = "mysql+pymysql"
     driver_modules = ("pymysql", "mysql")
 
@@ -79,7 +79,8 @@ class MySqlDatabase(Database):
         query = text(
             "SELECT table_schema, table_name, column_name, column_type, is_nullable, column_default, extra, "
             "character_set_name, collation_name FROM information_schema.columns "
-            "WHERE table_schema IN :schemas AND table_name IN :names ORDER BY table_schema, table_name, ordinal_position"
+            "WHERE table_schema IN :schemas AND table_name IN :names "
+            "ORDER BY table_schema, table_name, ordinal_position"
         ).bindparams(bindparam("schemas", expanding=True), bindparam("names", expanding=True))
         names = {"schemas": sorted({t.schema for t in wanted}), "names": sorted({t.name for t in wanted})}
         if not wanted:

@@ -90,7 +90,7 @@ class MySqlSource(MySqlDatabase, Source):
 
     def _log_position(self, connection: Connection) -> dict[str, Any]:
         """File, position and executed GTIDs, read at one moment."""
-        new_name = (connection.dialect.server_version_info or ()) >= (8, 2) and not connection.dialect.is_mariadb
+        new_name = (connection.dialect.server_version_info or ()) >= (8, 2)
         row = connection.exec_driver_sql(f"SHOW {'BINARY LOG' if new_name else 'MASTER'} STATUS").one()
         offset: dict[str, Any] = {"file": row[0], "pos": int(row[1])}
         gtids = "".join(str(row[4]).split())
@@ -160,4 +160,3 @@ class MySqlSource(MySqlDatabase, Source):
         if "gtids" in offset:
             return GtidWatermark(GtidSet(offset["gtids"]))
         return BinlogWatermark(offset["file"], offset["pos"])
-

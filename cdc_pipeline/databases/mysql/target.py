@@ -43,28 +43,27 @@ class MySqlTarget(MySqlDatabase, Target):
 
     def load(
         self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: BinaryIO
-    ) -> None:
+    ) -> int:
         if not self._bulk_allowed(connection):
-            frames.load(connection, table, columns, file)
-            return
+            return frames.load(connection, table, columns, file)
         # The driver opens a file by name, and any descriptor has one: a pipe's, or a spooled batch of events'.
         if not isinstance(file, BytesIO):
-            self._load_data(connection, table, columns, f"/dev/fd/{file.fileno()}")
-            return
+            return self._load_data(connection, table, columns, f"/dev/fd/{file.fileno()}")
         with tempfile.TemporaryFile() as spool:
             spool.write(file.getbuffer())
             spool.seek(0)
-            self._load_data(connection, table, columns, f"/dev/fd/{spool.fileno()}")
+            return self._load_data(connection, table, columns, f"/dev/fd/{spool.fileno()}")
 
     def _load_data(
         self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], name: str
-    ) -> None:
+    ) -> int:
         """LOCAL turns errors into warnings, as INSERT IGNORE does: a warning here is a value that was changed."""
-        connection.exec_driver_sql(self.dialect.load_data(table, columns, name))
+        loaded = connection.exec_driver_sql(self.dialect.load_data(table, columns, name)).rowcount
         warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 3").all()
         if warnings:
             reason = f"loading {table.name}: " + "; ".join(str(row[2]) for row in warnings)
             raise StatementFailed(database=self.display, reason=reason)
+        return loaded
 
     def truncate(self, connection: Connection, table: TableId) -> None:
         # Not TRUNCATE: it would commit.
@@ -82,9 +81,7 @@ class MySqlTarget(MySqlDatabase, Target):
 
     def update_join(self, table: TableId, stage: str, names: Sequence[str], condition: str) -> str:
         settings = ", ".join(f"t.{self.dialect.quote(n)} = s.{self.dialect.quote(n)}" for n in names)
-        return (
-            f"UPDATE {self.dialect.table(table)} t, {self.dialect.quote(stage)} s SET {settings} WHERE {condition}"
-        )
+        return f"UPDATE {self.dialect.table(table)} t, {self.dialect.quote(stage)} s SET {settings} WHERE {condition}"
 
     def insert_whole(self, connection: Connection, table: TableId, stage: str, shape: TableShape) -> None:
         """Delete, then insert: ON DUPLICATE KEY UPDATE would take a clash on another unique key for the same row."""
@@ -96,4 +93,3 @@ class MySqlTarget(MySqlDatabase, Target):
         connection.exec_driver_sql(
             f"INSERT INTO {self.dialect.table(table)} ({names}) SELECT {names} FROM {quote(stage)} s WHERE {whole}"
         )
-

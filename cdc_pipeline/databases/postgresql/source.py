@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, text
@@ -33,7 +33,7 @@ class PostgreSqlSnapshot(Snapshot):
         self.database = database
 
     def copy_to(self, shape: TableShape, file: BinaryIO) -> int:
-        with self.database.explained(), self.connection.connection.cursor() as cursor:
+        with self.database.explained(), closing(self.connection.connection.cursor()) as cursor:
             select = self.database.dialect.select(shape)
             cursor.copy_expert(f"COPY ({select}) TO STDOUT", _CopySink(file), size=1 << 16)  # type: ignore[attr-defined]
             return cursor.rowcount
@@ -171,5 +171,3 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
         with connection:
             taken = self.scalar(connection, "SELECT pg_current_snapshot()::text")
             yield PostgreSqlSnapshot(connection, SnapshotWatermark.parse(taken), self)
-
-

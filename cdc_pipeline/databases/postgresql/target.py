@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import BinaryIO
 
 from sqlalchemy import Connection, text
@@ -53,11 +54,12 @@ class PostgreSqlTarget(PostgreSqlDatabase, Target):
 
     def load(
         self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: BinaryIO
-    ) -> None:
+    ) -> int:
         names = self.dialect.columns([name for name, _ in columns])
-        with self.explained(), connection.connection.cursor() as cursor:
+        with self.explained(), closing(connection.connection.cursor()) as cursor:
             copy = f"COPY {self.dialect.table(table)} ({names}) FROM STDIN"
             cursor.copy_expert(copy, file, size=1 << 18)  # type: ignore[attr-defined]
+            return cursor.rowcount
 
     def truncate(self, connection: Connection, table: TableId) -> None:
         connection.exec_driver_sql(f"TRUNCATE TABLE {self.dialect.table(table)}")
@@ -75,7 +77,9 @@ class PostgreSqlTarget(PostgreSqlDatabase, Target):
 
     def update_join(self, table: TableId, stage: str, names: Sequence[str], condition: str) -> str:
         settings = ", ".join(f"{self.dialect.quote(n)} = s.{self.dialect.quote(n)}" for n in names)
-        return f"UPDATE {self.dialect.table(table)} t SET {settings} FROM {self.dialect.quote(stage)} s WHERE {condition}"
+        return (
+            f"UPDATE {self.dialect.table(table)} t SET {settings} FROM {self.dialect.quote(stage)} s WHERE {condition}"
+        )
 
     def insert_whole(self, connection: Connection, table: TableId, stage: str, shape: TableShape) -> None:
         """Upsert by the primary key. Where rows exchange the values of another unique key, no order of upserts

@@ -1,0 +1,272 @@
+"""The command line: what Dagster shows, from a shell, with or without Dagster running.
+
+Exit codes: 0 done and good, 1 done and not good (a difference, a failed check), 2 could not be done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import update_wrapper
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cdc_pipeline.config import find_replication
+from cdc_pipeline.copying.copy import OnProgress
+from cdc_pipeline.errors import CdcPipelineError, ValidationFailed
+from cdc_pipeline.local.command import local
+from cdc_pipeline.model import TableId
+from cdc_pipeline.replication import Replication, start_replication
+from cdc_pipeline.state import Desired
+from cdc_pipeline.status import get_unified_status
+from cdc_pipeline.verify import verify as verify_tables
+
+GOOD, NOT_GOOD, NOT_DONE = 0, 1, 2
+
+console = Console()
+as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON, for programs.")
+until_caught_up_option = click.option(
+    "--until-caught-up", is_flag=True, help="End when every change written before this moment has been applied."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cdc-pipeline")
+def main() -> None:
+    """Keeps tables of one database continuously equal to tables of another."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("cdc_pipeline")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+main.add_command(local)
+
+
+def command(name: str) -> Callable[[Callable[..., int]], click.Command]:
+    """A command of one replication: finds it, turns our errors into one line and exit code 2."""
+
+    def wrap(action: Callable[..., int]) -> click.Command:
+        @click.option("-r", "--replication", "name", help="Which one (default: the only one there is).")
+        def run(name: str | None, **options: Any) -> None:
+            try:
+                sys.exit(action(Replication(find_replication(name)), **options))
+            except ValidationFailed as error:
+                click.echo(f"Error: {error}", err=True)
+                sys.exit(NOT_GOOD)
+            except CdcPipelineError as error:
+                click.echo(f"Error: {error}", err=True)
+                sys.exit(NOT_DONE)
+
+        return main.command(name)(update_wrapper(run, action))
+
+    return wrap
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, so that a run ends between two batches."""
+    event = threading.Event()
+    handlers = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def progress_bars() -> Iterator[OnProgress]:
+    """A bar for each table on a terminal; elsewhere the log's lines say it."""
+    if not console.is_terminal:
+        yield lambda *_: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[TableId, Any] = {}
+
+        def on_progress(table: TableId, rows: int, total: int) -> None:
+            if table not in tasks:
+                tasks[table] = bars.add_task(str(table), total=total)
+            bars.update(tasks[table], completed=rows, total=max(rows, total))
+
+        yield on_progress
+
+
+@command("validate")
+@as_json
+@click.option("--force-resync", is_flag=True, help="As if tables with data would be reloaded.")
+@click.option("--adopt", is_flag=True, help="As if tables with data would be taken as equal.")
+def validate(replication: Replication, as_json: bool, force_resync: bool, adopt: bool) -> int:
+    """Step 1 alone: look at everything, change nothing."""
+    from cdc_pipeline.validation import validate as look
+
+    found = look(replication.parts, force_resync=force_resync, adopt=adopt)
+    if as_json:
+        click.echo(json.dumps([{"check": c.name, "ok": c.ok, "problem": c.problem} for c in found.checks], indent=2))
+    else:
+        for check in found.checks:
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}{'' if check.ok else ': ' + check.problem}")
+    return NOT_GOOD if found.problems else GOOD
+
+
+@command("start")
+@click.option("--force-resync", is_flag=True, help="Reload tables whose target has data already.")
+@click.option("--adopt", is_flag=True, help="Vouch that targets with data equal their source now.")
+@until_caught_up_option
+def start(replication: Replication, force_resync: bool, adopt: bool, until_caught_up: bool) -> int:
+    """The four steps: validate, initial copy, register the connector, consume (until Ctrl-C)."""
+    with ended_by_signals() as should_stop, progress_bars() as on_progress:
+        success, message = start_replication(
+            replication.config,
+            force_resync,
+            adopt=adopt,
+            until_caught_up=until_caught_up,
+            should_stop=should_stop,
+            on_progress=on_progress,
+        )
+    click.echo(message if success else f"Error: {message}", err=not success)
+    return GOOD if success else NOT_DONE
+
+
+@command("copy")
+@click.argument("tables", nargs=-1, required=True)
+@click.option("--force-resync", is_flag=True, help="Reload them even if their target has data already.")
+@click.option("--adopt", is_flag=True, help="Vouch that targets with data equal their source now.")
+def copy(replication: Replication, tables: tuple[str, ...], force_resync: bool, adopt: bool) -> int:
+    """Steps 1 and 2 for the named tables."""
+    return _copy(replication, tables, force_resync=force_resync, adopt=adopt)
+
+
+@command("resync")
+@click.argument("tables", nargs=-1, required=True)
+def resync(replication: Replication, tables: tuple[str, ...]) -> int:
+    """Copy tables again, while the consumer goes on with all others."""
+    return _copy(replication, tables, force_resync=True, adopt=False)
+
+
+def _copy(replication: Replication, tables: tuple[str, ...], *, force_resync: bool, adopt: bool) -> int:
+    replication.check(force_resync=force_resync, adopt=adopt)
+    replication.prepare(force_resync=force_resync)
+    with progress_bars() as on_progress:
+        results = list(replication.copy(tables, force_resync=force_resync, adopt=adopt, on_progress=on_progress))
+    return NOT_DONE if any(result.error for result in results) else GOOD
+
+
+@command("register")
+def register(replication: Replication) -> int:
+    """Step 3: start the connector exactly where the copies began, or bring it back."""
+    replication.register()
+    return GOOD
+
+
+@command("consume")
+@until_caught_up_option
+@click.option("--group", help="Use this consumer group instead of a fresh one.")
+def consume(replication: Replication, until_caught_up: bool, group: str | None) -> int:
+    """Step 4: apply changes (until Ctrl-C)."""
+    with ended_by_signals() as should_stop:
+        progress = replication.consume(should_stop, until_caught_up=until_caught_up, group=group)
+    click.echo(f"{progress.applied} changes applied ({progress.dropped} were in a copy already)")
+    return GOOD
+
+
+@command("status")
+@as_json
+def status(replication: Replication, as_json: bool) -> int:
+    """Connector, consumer, tables, lag and the last error in one answer."""
+    answer = get_unified_status(replication.parts)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        _show_status(answer)
+    return NOT_GOOD if answer["errors"] else GOOD
+
+
+def _show_status(answer: dict[str, Any]) -> None:
+    connector, consumer = answer["connector"], answer["consumer"]
+    tasks = ", ".join(f"task {task['id']} {task['state']}" for task in connector["tasks"])
+    console.print(f"Connector  {connector['name']}: {connector['state']} {tasks}")
+    console.print(f"Consumer   {consumer['group'] or '-'}: {consumer['state']} (wanted: {answer['desired']})")
+    console.print(f"Lag        {answer['lag_events']} events, {answer['lag_seconds']} s")
+    table = Table("source", "target", "state")
+    for name in ("copied", "inserted", "updated", "deleted", "lag"):
+        table.add_column(name, justify="right")
+    for row in answer["tables"]:
+        numbers = (row["rows_copied"], row["inserted"], row["updated"], row["deleted"], row["lag_events"])
+        table.add_row(row["source"], row["target"], row["state"], *(f"{number:,}" for number in numbers))
+    console.print(table)
+    for error in answer["errors"]:
+        console.print(f"Error: {error}", markup=False)
+
+
+@command("verify")
+@as_json
+@click.argument("tables", nargs=-1)
+def verify(replication: Replication, as_json: bool, tables: tuple[str, ...]) -> int:
+    """Compare source and target by row count and checksum; name what differs. Writers must be at rest."""
+    chosen = [replication.table(name) for name in tables] if tables else replication.tables
+    comparisons = list(verify_tables(replication.parts, chosen))
+    if as_json:
+        rows = [
+            {
+                "source": str(c.table), "target": str(c.target), "equal": c.equal, "source_rows": c.source_rows,
+                "target_rows": c.target_rows, "missing": c.missing, "extra": c.extra, "different": c.different,
+                "source_checksum": c.source_checksum, "target_checksum": c.target_checksum,
+                "sample_keys": list(c.samples),
+            }
+            for c in comparisons
+        ]  # fmt: skip
+        click.echo(json.dumps({"equal": all(c.equal for c in comparisons), "tables": rows}, indent=2))
+    else:
+        table = Table("source", "target", "result")
+        for name in ("source rows", "target rows", "missing", "extra", "different"):
+            table.add_column(name, justify="right")
+        for c in comparisons:
+            numbers = (c.source_rows, c.target_rows, c.missing, c.extra, c.different)
+            result = "[green]equal[/]" if c.equal else "[red]DIFFERENT[/]"
+            table.add_row(str(c.table), str(c.target), result, *(f"{number:,}" for number in numbers))
+        console.print(table)
+    return GOOD if all(c.equal for c in comparisons) else NOT_GOOD
+
+
+def _wish(name: str, desired: Desired, help: str) -> None:
+    def set_desired(replication: Replication) -> int:
+        replication.set_desired(desired)
+        click.echo(f"{replication.config.name}: {desired}")
+        return GOOD
+
+    set_desired.__doc__ = help
+    command(name)(set_desired)
+
+
+_wish("pause", Desired.PAUSED, "The consumer stays, but applies nothing until `resume`.")
+_wish("resume", Desired.RUNNING, "Go on after `pause` or `stop`.")
+_wish("stop", Desired.STOPPED, "End the consumer, and do not start it again until `resume` or `start`.")
+
+
+@command("teardown")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def teardown(replication: Replication, yes: bool) -> int:
+    """Remove connector, slot, publication, topics, groups and state. The copied tables stay."""
+    name = replication.config.name
+    if not yes and not click.confirm(f"Remove the connector, slot, topics and state of {name}?"):
+        return NOT_GOOD
+    for removed in replication.teardown():
+        click.echo(f"removed {removed}")
+    return GOOD
+
+
+if __name__ == "__main__":
+    main()

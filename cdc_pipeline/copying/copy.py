@@ -1,0 +1,180 @@
+"""The initial copy of tables, past Kafka.
+
+Per table, in this order:
+
+1. Take the table from the consumer, if one streams it: state RESYNCING (or COPYING), topic fenced.
+2. Note the end of its topic. What is before it is older than the snapshot to come.
+3. Open the snapshot; its watermark says which transactions it holds.
+4. In one target transaction: empty the table, load the snapshot, store the watermark and the noted end of the topic.
+
+Killed before the commit of 4, the target holds what it held before, and the state says that a copy was on its way:
+the next start copies again. From 4 on the consumer may have the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from cdc_pipeline.copying.transfer import transfer
+from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.target import Target
+from cdc_pipeline.errors import CdcPipelineError
+from cdc_pipeline.kafka import Broker
+from cdc_pipeline.model import Replicated, TableId, TableShape
+from cdc_pipeline.state import HAS_WATERMARK, State, TableState
+
+OnProgress = Callable[[TableId, int, int], None]  # table, rows so far, rows that the source had at the start
+REPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What became of one table."""
+
+    table: Replicated
+    outcome: str  # copied, reloaded, skipped, adopted or failed
+    source_rows: int = 0
+    target_rows_before: int = 0
+    rows: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    watermark: str = ""
+    method: str = ""
+    shape: TableShape | None = None
+    error: CdcPipelineError | None = None
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+class Copier:
+    """Copies tables of one replication, several at a time."""
+
+    def __init__(
+        self,
+        source: Source,
+        target: Target,
+        state: State,
+        broker: Broker,
+        say: Callable[[str], None],
+        on_progress: OnProgress = lambda *_: None,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.state = state
+        self.broker = broker
+        self.say = say
+        self.on_progress = on_progress
+
+    def copy_all(
+        self, tables: Sequence[Replicated], *, force: bool, adopt: bool, parallel: int
+    ) -> Iterator[CopyResult]:
+        """Each table's result as it ends. A table that fails leaves the others alone."""
+        with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="copy") as pool:
+            futures = [pool.submit(self._copy_safely, table, force=force, adopt=adopt) for table in tables]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            finally:
+                for future in futures:
+                    future.cancel()
+
+    def _copy_safely(self, table: Replicated, *, force: bool, adopt: bool) -> CopyResult:
+        try:
+            return self.copy(table, force=force, adopt=adopt)
+        except CdcPipelineError as error:
+            self._remember_failure(table, error)
+            return CopyResult(table, "failed", error=error)
+
+    def copy(self, table: Replicated, *, force: bool = False, adopt: bool = False) -> CopyResult:
+        """Copy one table, or skip it because its target has data whose watermark is known."""
+        shape = self.source.shapes([table.source])[table.source]
+        self._ensure_target(table, shape)
+        source_rows, target_rows = self.source.count(table.source), self.target.count(table.target)
+        self.say(f"{table.source}: Source table has {source_rows} rows")
+        self.say(f"{table.source}: Target table already has {target_rows} rows")
+        record = self.state.table_records()[table.source]
+        if adopt and record.state not in HAS_WATERMARK:
+            return self._adopt(table, shape, source_rows, target_rows)
+        if record.state in HAS_WATERMARK and target_rows and not force:
+            self.say(f"{table.source}: skipped, its target has data and its watermark is kept")
+            watermark = record.watermark or ""
+            return CopyResult(table, "skipped", source_rows, target_rows, watermark=watermark, shape=shape)
+        return self._load(table, shape, source_rows, target_rows)
+
+    def _ensure_target(self, table: Replicated, shape: TableShape) -> None:
+        if self.target.shape(table.target) is None:
+            with self.target.connect() as connection:
+                self.target.create_table(connection, table.target, shape)
+                connection.commit()
+
+    def _load(self, table: Replicated, shape: TableShape, source_rows: int, target_rows: int) -> CopyResult:
+        started = time.monotonic()
+        self._take_from_consumer(table)
+        ends = self._topic_ends(table)
+        reported = 0.0
+
+        def on_rows(rows: int, _: int) -> None:
+            nonlocal reported
+            if time.monotonic() - reported >= REPORT_SECONDS:
+                reported = time.monotonic()
+                self.on_progress(table.source, rows, source_rows)
+
+        with self.source.snapshot(shape) as snapshot, self.target.connect() as connection:
+            if not self.target.is_empty(table.target):  # counted before the consumer let go
+                self.target.truncate(connection, table.target)
+            rows, size = transfer(snapshot, shape, self.target, connection, table.target, on_rows)
+            seconds = time.monotonic() - started
+            watermark = snapshot.watermark.to_text()
+            self.state.move_table(
+                connection, table.source, TableState.COPIED, watermark=watermark, shape=shape.to_json(),
+                rows_copied=rows, bytes_copied=size, seconds=seconds,
+                target_schema=table.target.schema, target_table=table.target.name,
+            )  # fmt: skip
+            self.state.rewind(connection, table.topic, ends)
+            connection.commit()
+        self.on_progress(table.source, rows, rows)
+        self.say(f"{table.source}: Synced {rows} rows to {table.target.name} in {seconds:.1f} s")
+        outcome = "reloaded" if target_rows else "copied"
+        method = self.target.load_method()
+        return CopyResult(
+            table, outcome, source_rows, target_rows, rows, size, time.monotonic() - started, watermark, method, shape
+        )
+
+    def _adopt(self, table: Replicated, shape: TableShape, source_rows: int, target_rows: int) -> CopyResult:
+        """The owner vouches that the target equals the source: take a watermark, copy nothing. The state changes once,
+        at the end: an adoption that was killed half-way must not look like a copy that was."""
+        ends = self._topic_ends(table)
+        with self.source.snapshot(shape) as snapshot, self.target.connect() as connection:
+            watermark = snapshot.watermark.to_text()
+            self.state.move_table(
+                connection, table.source, TableState.COPIED, watermark=watermark, shape=shape.to_json()
+            )
+            self.state.rewind(connection, table.topic, ends)
+            connection.commit()
+        self.say(f"{table.source}: adopted with {target_rows} rows, on its owner's word")
+        return CopyResult(table, "adopted", source_rows, target_rows, watermark=watermark, shape=shape)
+
+    def _take_from_consumer(self, table: Replicated) -> None:
+        streaming = self.state.table_records()[table.source].state in (TableState.STREAMING, TableState.RESYNCING)
+        with self.target.connect() as connection:
+            state = TableState.RESYNCING if streaming else TableState.COPYING
+            self.state.move_table(connection, table.source, state)
+            self.state.fence(connection, table.topic)
+            connection.commit()
+
+    def _topic_ends(self, table: Replicated) -> dict[int, int]:
+        return {partition: end for (_, partition), end in self.broker.ends([table.topic]).items()}
+
+    def _remember_failure(self, table: Replicated, error: CdcPipelineError) -> None:
+        """Best effort: the database that would remember it may be the one that failed."""
+        try:
+            with self.target.connect() as connection:
+                self.state.move_table(connection, table.source, TableState.FAILED, error=str(error))
+                connection.commit()
+        except CdcPipelineError as second:
+            self.say(f"{table.source}: could not record its failure: {second}")

@@ -1,0 +1,66 @@
+"""The parts of one replication, opened when they are first needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import cached_property
+
+from cdc_pipeline.capture.connect_api import ConnectApi
+from cdc_pipeline.config import ReplicationConfig, TableRule
+from cdc_pipeline.databases import open_source, open_target
+from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.target import Target
+from cdc_pipeline.kafka import Broker
+from cdc_pipeline.model import Replicated, TableId
+from cdc_pipeline.state import State
+
+log = logging.getLogger("cdc_pipeline")
+
+
+class Parts:
+    """Source, target, state, broker and Connect of a replication."""
+
+    def __init__(self, config: ReplicationConfig) -> None:
+        self.config = config
+
+    @cached_property
+    def source(self) -> Source:
+        return open_source(self.config.source)
+
+    @cached_property
+    def target(self) -> Target:
+        return open_target(self.config.target)
+
+    @cached_property
+    def state(self) -> State:
+        return State(self.target, self.config.name)
+
+    @cached_property
+    def broker(self) -> Broker:
+        return Broker(self.config.kafka)
+
+    @cached_property
+    def connect(self) -> ConnectApi:
+        return ConnectApi(self.config.connect)
+
+    def say(self, message: str) -> None:
+        """One line of the run's log, as a person follows it."""
+        log.info("[%s] %s", self.config.connector_name, message)
+
+    def resolve(self, existing: Iterable[TableId]) -> tuple[list[Replicated], list[str]]:
+        """The tables that the rules select among the existing ones, and the rules' names that select none."""
+        selected: dict[TableId, Replicated] = {}
+        tables = list(existing)
+        unmatched = []
+        for rule in self.config.tables:
+            matches = [table for table in tables if rule.matches(table, self.source.default_schema)]
+            if not matches:
+                unmatched.append(rule.pattern)
+            for table in matches:
+                selected.setdefault(table, self._replicated(table, rule))
+        return list(selected.values()), unmatched
+
+    def _replicated(self, table: TableId, rule: TableRule) -> Replicated:
+        schema, _, name = self.config.target_name(table, rule).rpartition(".")
+        return Replicated(table, TableId(schema or self.target.default_schema, name), self.config.topic(table))

@@ -1,0 +1,298 @@
+"""The four steps, as a person would say them: validate, initial copy, register the connector, consume."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from cdc_pipeline.apply.consumer import Consumer, Progress
+from cdc_pipeline.capture.connector import UNAVAILABLE
+from cdc_pipeline.capture.registration import Registration
+from cdc_pipeline.config import ReplicationConfig
+from cdc_pipeline.copying.copy import Copier, CopyResult, OnProgress
+from cdc_pipeline.errors import (
+    CdcPipelineError,
+    ConnectorFailed,
+    ConsumerAlreadyRuns,
+    DefinitionChanged,
+    NotCopied,
+    PositionLost,
+    ValidationFailed,
+)
+from cdc_pipeline.model import Position, Replicated, TableId
+from cdc_pipeline.parts import Parts
+from cdc_pipeline.state import HAS_WATERMARK, Desired
+from cdc_pipeline.validation import Validation, validate
+
+CaughtUp = Callable[[Mapping[tuple[str, int], int]], bool]
+CHECK_SECONDS = 0.2
+
+
+def start_replication(
+    config: ReplicationConfig,
+    force_resync: bool = False,
+    *,
+    adopt: bool = False,
+    until_caught_up: bool = False,
+    should_stop: threading.Event | None = None,
+    on_progress: OnProgress = lambda *_: None,
+    on_stream: Callable[[Progress], None] = lambda _: None,
+) -> tuple[bool, str]:
+    """Run the four steps; the last one until `should_stop` is set or, with `until_caught_up`, until every change that
+    was committed before that moment is in the target. Returns (success, message).
+
+    Without `force_resync` a table whose target has data is skipped if its watermark is known. `adopt` takes the
+    owner's word that a target with data equals its source now.
+    """
+    replication = Replication(config)
+    try:
+        replication.check(force_resync=force_resync, adopt=adopt)
+        replication.prepare(force_resync=force_resync)
+        results = list(replication.copy(force_resync=force_resync, adopt=adopt, on_progress=on_progress))
+        failed = [result for result in results if result.error]
+        if failed:
+            reasons = "; ".join(f"{result.table.source}: {result.error}" for result in failed)
+            return False, f"Initial sync failed for {len(failed)} of {len(results)} tables: {reasons}"
+        replication.register()
+        replication.set_desired(Desired.RUNNING)
+        progress = replication.consume(should_stop, until_caught_up=until_caught_up, on_stream=on_stream)
+    except CdcPipelineError as error:
+        replication.say(f"FAILED: {error}")
+        return False, str(error)
+    return True, f"{len(results)} tables, {progress.applied} changes applied"
+
+
+class Replication:
+    """One replication and the steps that can be taken with it, each on its own or in order."""
+
+    def __init__(self, config: ReplicationConfig) -> None:
+        self.config = config
+        self.parts = Parts(config)
+        self.say = self.parts.say
+        self._validation: Validation | None = None
+
+    @property
+    def registration(self) -> Registration:
+        return Registration(self.config, self.parts.connect, self.parts.broker, self.parts.state)
+
+    @property
+    def tables(self) -> list[Replicated]:
+        """The tables that this replication's rules select in the source now. Raises ConfigError's kin if it cannot
+        be reached."""
+        if self._validation is not None:
+            return self._validation.tables
+        return self.parts.resolve(self.parts.source.tables())[0]
+
+    # -- step 1 -------------------------------------------------------------------------------------------------
+
+    def check(self, *, force_resync: bool = False, adopt: bool = False) -> Validation:
+        """STEP 1/4. Raises ValidationFailed, which lists every problem."""
+        self.say("STEP 1/4: Validating prerequisites...")
+        validation = validate(self.parts, force_resync=force_resync, adopt=adopt)
+        for problem in validation.problems:
+            self.say(f"  {problem.name}: {problem.problem}")
+        if validation.problems:
+            listed = "".join(f"\n  - {problem.name}: {problem.problem}" for problem in validation.problems)
+            raise ValidationFailed(count=len(validation.problems), listed=listed)
+        self.say(f"{len(validation.checks)} checks passed, {len(validation.tables)} tables")
+        self._validation = validation
+        return validation
+
+    # -- step 2 -------------------------------------------------------------------------------------------------
+
+    def prepare(self, *, force_resync: bool = False) -> Position:
+        """Everything that must stand before the first row is read: state tables, topics, and the start position or,
+        where a connector runs already, its capture of every table. Returns the start position."""
+        parts, tables = self.parts, self.tables
+        sources = [table.source for table in tables]
+        parts.state.create()
+        for table in tables:
+            parts.state.add_table(table.source, table.target)
+        parts.broker.create_topics([table.topic for table in tables])
+        if self.registration.is_registered:
+            try:
+                return self._keep_capture(sources)
+            except PositionLost:
+                if not force_resync:
+                    raise
+                self.say("The connector's position is lost; every table is copied anew, so it starts anew")
+                self.registration.remove()
+        return self._start_position(sources, force_resync=force_resync)
+
+    def _keep_capture(self, sources: Sequence[TableId]) -> Position:
+        position = Position(self.parts.connect.offsets(self.config.connector_name) or {})
+        if position.offset:
+            self.parts.source.check_position(position, self.config.slot_name)
+        self.parts.source.extend_capture(sources, self.config.slot_name)
+        self.registration.extend(sources)
+        return position
+
+    def _start_position(self, sources: Sequence[TableId], *, force_resync: bool) -> Position:
+        state, source, slot = self.parts.state, self.parts.source, self.config.slot_name
+        if state.start_position:
+            position = Position.from_text(state.start_position)
+            try:
+                source.check_position(position, slot)
+            except PositionLost:
+                if not force_resync:
+                    raise
+                source.release_capture(slot)
+            else:
+                source.extend_capture(sources, slot)
+                return position
+        position = source.prepare_capture(sources, slot)
+        state.set(start_position=position.to_text())
+        self.say(f"Start position: {position.to_text()}")
+        return position
+
+    def copy(
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        force_resync: bool = False,
+        adopt: bool = False,
+        on_progress: OnProgress = lambda *_: None,
+    ) -> Iterator[CopyResult]:
+        """STEP 2/4, of all tables or the named ones. Yields each result as it ends; call `prepare` before."""
+        self.say("STEP 2/4: Performing initial data sync...")
+        tables = self.tables if names is None else [self.table(name) for name in names]
+        parts = self.parts
+        copier = Copier(parts.source, parts.target, parts.state, parts.broker, self.say, on_progress)
+        done = rows = total = 0
+        parallel = min(self.config.parallel_tables, max(1, len(tables)))
+        for result in copier.copy_all(tables, force=force_resync, adopt=adopt, parallel=parallel):
+            total += 1
+            done += result.error is None
+            rows += result.rows
+            if result.error:
+                self.say(f"{result.table.source}: FAILED: {result.error}")
+            yield result
+        self.say(f"Initial sync completed: {done}/{total} tables, {rows} rows")
+
+    def table(self, name: str) -> Replicated:
+        """A table of this replication by its source's name, with or without the schema. Raises NotCopied's kin."""
+        for table in self.tables:
+            if name in (table.source.name, str(table.source)):
+                return table
+        known = ", ".join(str(table.source) for table in self.tables)
+        raise CdcPipelineError(reason=f"{self.config.name} has no table {name!r}; it has {known}")
+
+    # -- step 3 -------------------------------------------------------------------------------------------------
+
+    def register(self) -> dict:
+        """STEP 3/4. Raises NotCopied or DefinitionChanged before anything is registered. Returns its status."""
+        self.say("STEP 3/4: Starting Debezium connector (CDC-only)...")
+        state, registration = self.parts.state, self.registration
+        self._check_copies()
+        position = state.start_position
+        if position is None:
+            raise NotCopied(tables="any table (there is no start position)")
+        if not registration.is_registered:
+            self.parts.source.check_position(Position.from_text(position), self.config.slot_name)
+        registration.register([table.source for table in self.tables], Position.from_text(position))
+        status = self.parts.connect.status(self.config.connector_name)
+        self.say(f"Connector {self.config.connector_name} is {status['connector']}, {len(status['tasks'])} task(s)")
+        return status
+
+    def _check_copies(self) -> None:
+        """Every table has its watermark, and is still defined as it was when it was copied."""
+        records = self.parts.state.table_records()
+        missing = [t for t in self.tables if t.source not in records or records[t.source].state not in HAS_WATERMARK]
+        if missing:
+            raise NotCopied(tables=", ".join(str(table.source) for table in missing))
+        shapes = self.parts.source.shapes([table.source for table in self.tables])
+        for table in self.tables:
+            copied = records[table.source].shape
+            if copied is None or shapes[table.source].fingerprint != copied.fingerprint:
+                raise DefinitionChanged(table=table.source)
+
+    # -- step 4 -------------------------------------------------------------------------------------------------
+
+    def consume(
+        self,
+        should_stop: threading.Event | None = None,
+        *,
+        until_caught_up: bool = False,
+        group: str | None = None,
+        run_id: str | None = None,
+        on_stream: Callable[[Progress], None] = lambda _: None,
+    ) -> Progress:
+        """STEP 4/4: apply events until stopped or, if asked, caught up. Where another run consumes already, only waits
+        until that one has caught up (or returns at once)."""
+        self.say("STEP 4/4: Starting consumer with fresh group ID...")
+        should_stop = should_stop or threading.Event()
+        caught_up = self.caught_up() if until_caught_up else None
+        consumer = Consumer(
+            self.config, self.parts.source, self.parts.target, self.parts.state, self.tables,
+            unavailable=UNAVAILABLE, group=group, run_id=run_id, on_progress=on_stream,
+        )  # fmt: skip
+        try:
+            return consumer.run(should_stop, caught_up)
+        except ConsumerAlreadyRuns as error:
+            if run_id is not None:  # asked to be that very run
+                raise
+            self.say(str(error))
+            self._wait_for_the_other(should_stop, caught_up)
+            return consumer.progress
+
+    def _wait_for_the_other(self, should_stop: threading.Event, caught_up: CaughtUp | None) -> None:
+        topics = [table.topic for table in self.tables]
+        while caught_up and not should_stop.wait(CHECK_SECONDS):
+            offsets = {key: record.next_offset for key, record in self.parts.state.offsets_of(topics).items()}
+            if caught_up(offsets):
+                return
+            holder = self.parts.state.consumer()
+            if holder is None or not holder.is_alive:
+                raise CdcPipelineError(reason="the other consumer ended before it had caught up; run this again")
+
+    def caught_up(self) -> CaughtUp:
+        """A function that tells whether offsets of the topics cover everything committed in the source by now.
+
+        The connector's own offset says when Kafka has acknowledged all events up to the mark; the topics' ends at that
+        moment are what must be applied.
+        """
+        parts, name = self.parts, self.config.connector_name
+        mark = parts.source.mark()
+        topics = [table.topic for table in self.tables]
+        goal: dict[tuple[str, int], int] = {}
+        reached = False
+
+        def check(offsets: Mapping[tuple[str, int], int]) -> bool:
+            nonlocal reached
+            if not reached:
+                offset = parts.connect.offsets(name)
+                if not offset or not parts.source.reached(offset, mark):
+                    self._require_running_connector()
+                    return False
+                goal.update(parts.broker.ends(topics))
+                reached = True
+            return all(offsets.get(key, 0) >= end for key, end in goal.items())
+
+        return check
+
+    def _require_running_connector(self) -> None:
+        status = self.parts.connect.status(self.config.connector_name)
+        failed = [task["error"] for task in status["tasks"] if task["state"] == "FAILED"]
+        if failed:
+            raise ConnectorFailed(connector=self.config.connector_name, reason=failed[0])
+
+    # -- the owner's wishes -------------------------------------------------------------------------------------
+
+    def set_desired(self, desired: Desired) -> None:
+        """Whether the stream shall run, rest or stop. A running consumer hears of it within seconds."""
+        self.parts.state.set(desired=desired)
+
+    def teardown(self) -> list[str]:
+        """Remove what this replication made outside the target's data: connector, slot and publication, topics, idle
+        groups, state. Returns what was removed; the copied tables stay."""
+        parts, config = self.parts, self.config
+        topics = [table.topic for table in self.tables]
+        self.registration.remove()
+        parts.source.release_capture(config.slot_name)
+        ours = [*topics, f"{config.topic_prefix}.schema_history", f"__debezium-heartbeat.{config.topic_prefix}",
+                f"{config.topic_prefix}.message", config.topic_prefix]  # fmt: skip
+        groups = parts.broker.delete_idle_groups(config.group_prefix, keep="")
+        parts.broker.delete_topics(ours)
+        if parts.state.exists():
+            parts.state.forget()
+        return [config.connector_name, *topics, *groups]

@@ -1,0 +1,101 @@
+"""How a replication stands: connector, tasks, consumer, tables, lag and last error in one answer.
+
+Read from the state tables, Kafka and Connect, never from a process's memory. What cannot be reached is said to be so;
+the rest is told all the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cdc_pipeline.errors import CdcPipelineError
+from cdc_pipeline.parts import Parts
+from cdc_pipeline.state import ACTIVE, ConsumerRecord, OffsetRecord, TableRecord
+
+
+def get_unified_status(parts: Parts) -> dict[str, Any]:
+    """The answer of `cdc-pipeline status --json`; README.md documents its fields."""
+    errors: list[str] = []
+
+    def tell(part: str, read: Callable[[], Any], otherwise: Any) -> Any:
+        try:
+            return read()
+        except CdcPipelineError as error:
+            errors.append(f"{part}: {error}")
+            return otherwise
+
+    known = tell("target", parts.state.exists, False)
+    records = tell("target", parts.state.table_records, {}) if known else {}
+    offsets = tell("target", parts.state.offsets_of, {}) if known else {}
+    consumer = tell("target", parts.state.consumer, None) if known else None
+    desired = tell("target", lambda: parts.state.desired, None) if known else None
+    topics = {parts.config.topic(source) for source in records}
+    ends = tell("kafka", lambda: parts.broker.ends(topics), {}) if topics else {}
+    connector = tell("connect", lambda: _connector(parts), {"state": "UNREACHABLE", "tasks": [], "error": ""})
+    tables = [_table(parts, record, offsets, ends) for record in records.values()]
+    errors += [text for text in (consumer.error if consumer else "", connector["error"]) if text]
+    errors += [f"{table['source']}: {table['error']}" for table in tables if table["error"]]
+    return {
+        "replication": parts.config.name,
+        "desired": desired,
+        "connector": {"name": parts.config.connector_name, **connector},
+        "consumer": _consumer(consumer),
+        "tables": tables,
+        "lag_events": sum(table["lag_events"] for table in tables),
+        "lag_seconds": max((table["lag_seconds"] for table in tables), default=0.0),
+        "last_error": errors[-1] if errors else "",
+        "errors": errors,
+    }
+
+
+def _connector(parts: Parts) -> dict[str, Any]:
+    name = parts.config.connector_name
+    if not parts.connect.exists(name):
+        return {"state": "NOT REGISTERED", "tasks": [], "error": ""}
+    status = parts.connect.status(name)
+    failed = [task["error"] for task in status["tasks"] if task["error"]]
+    return {"state": status["connector"], "tasks": status["tasks"], "error": (failed or [status["error"]])[0]}
+
+
+def _consumer(record: ConsumerRecord | None) -> dict[str, Any]:
+    if record is None:
+        return {"state": "NONE", "run_id": "", "group": "", "heartbeat_age_seconds": None, "error": ""}
+    return {
+        "state": record.state if record.is_alive or record.state not in ACTIVE else "DEAD",
+        "run_id": record.run_id,
+        "group": record.group,
+        "host": record.host,
+        "pid": record.pid,
+        "started_at": record.started_at.isoformat(sep=" "),
+        "heartbeat_age_seconds": round(record.age, 1),
+        "attempt": record.attempt,
+        "error": record.error,
+    }
+
+
+def _table(
+    parts: Parts,
+    record: TableRecord,
+    offsets: Mapping[tuple[str, int], OffsetRecord],
+    ends: Mapping[tuple[str, int], int],
+) -> dict[str, Any]:
+    topic = parts.config.topic(record.source)
+    mine = [offset for (name, _), offset in offsets.items() if name == topic]
+    behind = sum(max(0, ends.get((o.topic, o.partition), o.next_offset) - o.next_offset) for o in mine)
+    last = max((o.source_time for o in mine if o.source_time), default=None)
+    return {
+        "source": str(record.source),
+        "target": str(record.target),
+        "topic": topic,
+        "state": record.state,
+        "rows_copied": record.rows,
+        "copy_seconds": round(record.seconds, 2),
+        "inserted": sum(o.inserted for o in mine),
+        "updated": sum(o.updated for o in mine),
+        "deleted": sum(o.deleted for o in mine),
+        "lag_events": behind,
+        "lag_seconds": round(max(0.0, time.time() - last), 1) if behind and last else 0.0,
+        "error": record.error,
+    }

@@ -1,0 +1,138 @@
+"""Step 1: everything that can be known to be wrong before anything is written, all at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cdc_pipeline.capture.connector import get_connector_config_for_database
+from cdc_pipeline.errors import CdcPipelineError, TargetNotEmpty, UnsupportedType
+from cdc_pipeline.model import Check, Replicated, TableId, TableShape, problems
+from cdc_pipeline.parts import Parts
+from cdc_pipeline.state import IN_COPY, TableRecord
+
+
+@dataclass
+class Validation:
+    """What step 1 found: its checks, and the tables with their shapes for the steps that follow."""
+
+    checks: list[Check] = field(default_factory=list)
+    tables: list[Replicated] = field(default_factory=list)
+    shapes: dict[TableId, TableShape] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> list[Check]:
+        return problems(self.checks)
+
+    def attempt(self, name: str, action: Callable[[], object]) -> bool:
+        """A check that passes if the action raises none of our errors."""
+        try:
+            action()
+        except CdcPipelineError as error:
+            self.checks.append(Check(name, str(error)))
+            return False
+        self.checks.append(Check(name))
+        return True
+
+
+def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -> Validation:
+    """Look at both databases, Kafka, Connect and every table. Writes nothing; raises nothing but defects."""
+    found = Validation()
+    source_up = found.attempt("source reachable", lambda: parts.source.connect().close())
+    target_up = found.attempt("target reachable", lambda: parts.target.connect().close())
+    found.attempt("Kafka reachable", parts.broker.ping)
+    connect_up = found.attempt("Kafka Connect reachable", parts.connect.ping)
+    if source_up:
+        _check_source(parts, found)
+    if target_up and found.tables:
+        found.checks += parts.target.target_checks([table.target for table in found.tables])
+        _check_target_tables(parts, found, force_resync=force_resync, adopt=adopt)
+    if connect_up and found.tables:
+        _check_connector(parts, found)
+    return found
+
+
+def _check_source(parts: Parts, found: Validation) -> None:
+    tables, unmatched = parts.resolve(parts.source.tables())
+    user = parts.source.url.username
+    for name in unmatched:
+        fix = f"no table of {parts.source.display} has this name, or {user} may not see it (GRANT SELECT)"
+        found.checks.append(Check(f"source table {name}", fix))
+    shapes = parts.source.shapes([table.source for table in tables])
+    for table in tables:
+        unsupported = [column for column in shapes[table.source].columns if column.type is None]
+        for column in unsupported:
+            error = UnsupportedType(column=column.name, table=table.source, type=column.declared)
+            found.checks.append(Check(f"source table {table.source} types", str(error)))
+        if not unsupported:
+            found.checks.append(Check(f"source table {table.source} types"))
+    found.tables, found.shapes = tables, shapes
+    found.checks += parts.source.source_checks([shapes[table.source] for table in tables], parts.config.slot_name)
+
+
+def _check_target_tables(parts: Parts, found: Validation, *, force_resync: bool, adopt: bool) -> None:
+    uses = Counter(table.target for table in found.tables)
+    for target, count in uses.items():
+        if count > 1:
+            sources = ", ".join(str(table.source) for table in found.tables if table.target == target)
+            fix = f"{sources} would all be copied into it; give each its own `target:`"
+            found.checks.append(Check(f"target table {target}", fix))
+    shapes = parts.target.shapes([table.target for table in found.tables])
+    records = parts.state.table_records() if parts.state.exists() else {}
+    for table in found.tables:
+        if len(table.target.name) > parts.target.dialect.longest_identifier:
+            fix = f"its name is longer than {parts.target.dialect.longest_identifier} characters; set `target:`"
+            found.checks.append(Check(f"target table {table.target}", fix))
+        elif table.target in shapes and all(c.type for c in found.shapes[table.source].columns):
+            problem = shape_problem(parts, found.shapes[table.source], shapes[table.target])
+            problem = problem or ("" if force_resync or adopt else _data_problem(parts, table, records))
+            found.checks.append(Check(f"target table {table.target}", problem))
+
+
+def shape_problem(parts: Parts, source: TableShape, target: TableShape) -> str:
+    """Why an existing target table cannot take this source table; empty if it can."""
+    there = {column.name: column for column in target.columns}
+    findings = []
+    for column in source.columns:
+        wanted = parts.target.dialect.column_type(column.canonical, in_key=column.name in source.key)
+        if column.name not in there:
+            findings.append(f"has no column {column.name} ({wanted})")
+            continue
+        existing = there[column.name]
+        may_hold = parts.target.dialect.canonical_type(wanted.lower()) or column.canonical
+        if existing.type is None or not (existing.type.can_hold(column.canonical) or existing.type.can_hold(may_hold)):
+            findings.append(f"{column.name} is {existing.declared}, must be able to hold {wanted}")
+    for name in sorted(there.keys() - set(source.names)):
+        if not there[name].has_default:
+            findings.append(f"has a column {name} that must have a value, but the source has none")
+    if target.key != source.key:
+        findings.append(f"its primary key is ({', '.join(target.key)}), the source's ({', '.join(source.key)})")
+    return "has another shape: " + "; ".join(findings) + ". Alter or drop it, or set `target:`" if findings else ""
+
+
+def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, TableRecord]) -> str:
+    """Refuse rows of which nobody knows which changes they hold."""
+    record = records.get(table.source)
+    ours = record is not None and record.target == table.target
+    if ours and record is not None and (record.watermark or record.state in IN_COPY):
+        return ""
+    rows = parts.target.count(table.target)
+    return str(TargetNotEmpty(target=table.target, table=table.source, rows=rows)) if rows else ""
+
+
+def _check_connector(parts: Parts, found: Validation) -> None:
+    """The plugin is there, and accepts the configuration: it logs in to the source itself to tell."""
+    config = get_connector_config_for_database(parts.config, [table.source for table in found.tables])
+    plugin = config["connector.class"]
+    if plugin not in parts.connect.plugins():
+        fix = f"is not in the worker's plugin.path: {plugin}; install its plugin and restart the worker"
+        found.checks.append(Check("Debezium plugin", fix))
+    elif not found.problems:
+        errors = _without_secret(parts, parts.connect.validate({"name": parts.config.connector_name, **config}))
+        found.checks.append(Check("connector configuration", "; ".join(errors)))
+
+
+def _without_secret(parts: Parts, lines: Sequence[str]) -> list[str]:
+    secret = parts.source.url.password
+    return [line.replace(str(secret), "****") if secret else line for line in lines]
