@@ -28,6 +28,7 @@ from cdc_pipeline.model import TableId
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import Desired
 from cdc_pipeline.status import get_unified_status
+from cdc_pipeline.validation import validate as validate_all
 from cdc_pipeline.verify import verify as verify_tables
 
 GOOD, NOT_GOOD, NOT_DONE = 0, 1, 2
@@ -58,7 +59,6 @@ def command(name: str) -> Callable[[Callable[..., int]], click.Command]:
     """A command of one replication: finds it, turns our errors into one line and exit code 2."""
 
     def wrap(action: Callable[..., int]) -> click.Command:
-        @click.option("-r", "--replication", "name", help="Which one (default: the only one there is).")
         def run(name: str | None, **options: Any) -> None:
             try:
                 sys.exit(action(Replication(find_replication(name)), **options))
@@ -69,7 +69,8 @@ def command(name: str) -> Callable[[Callable[..., int]], click.Command]:
                 click.echo(f"Error: {error}", err=True)
                 sys.exit(NOT_DONE)
 
-        return main.command(name)(update_wrapper(run, action))
+        which = click.option("-r", "--replication", "name", help="Which one (default: the only one there is).")
+        return main.command(name)(which(update_wrapper(run, action)))
 
     return wrap
 
@@ -110,9 +111,7 @@ def progress_bars() -> Iterator[OnProgress]:
 @click.option("--adopt", is_flag=True, help="As if tables with data would be taken as equal.")
 def validate(replication: Replication, as_json: bool, force_resync: bool, adopt: bool) -> int:
     """Step 1 alone: look at everything, change nothing."""
-    from cdc_pipeline.validation import validate as look
-
-    found = look(replication.parts, force_resync=force_resync, adopt=adopt)
+    found = validate_all(replication.parts, force_resync=force_resync, adopt=adopt)
     if as_json:
         click.echo(json.dumps([{"check": c.name, "ok": c.ok, "problem": c.problem} for c in found.checks], indent=2))
     else:

@@ -75,12 +75,12 @@ class Broker:
         """The first offset that Kafka still has of each partition."""
         return self._offsets(topics, OffsetSpec.earliest())
 
-    def _offsets(self, topics: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
+    def _offsets(self, topics: Iterable[str], which: OffsetSpec | None) -> dict[tuple[str, int], int]:
         partitions = [TopicPartition(t, p) for t, numbers in self.partitions(topics).items() for p in numbers]
         if not partitions:
             return {}
         with self._admin() as admin:
-            wanted: dict[TopicPartition, OffsetSpec] = dict.fromkeys(partitions, which)
+            wanted: dict[TopicPartition, Any] = dict.fromkeys(partitions, which)
             futures = admin.list_offsets(wanted, request_timeout=TIMEOUT_SECONDS)
             return {(p.topic, p.partition): future.result(TIMEOUT_SECONDS).offset for p, future in futures.items()}
 

@@ -39,7 +39,8 @@ class ConnectApi:
         """What the plugin itself finds wrong with a configuration; it connects to the database to tell."""
         plugin = config["connector.class"].rpartition(".")[2]
         answer = self._call("PUT", f"/connector-plugins/{plugin}/config/validate", dict(config))
-        return [f"{item['value']['name']}: {error}" for item in answer["configs"] for error in item["value"]["errors"]]
+        values = [item["value"] for item in answer["configs"] if item["value"]]
+        return [f"{value['name']}: {error}" for value in values for error in value["errors"]]
 
     def exists(self, name: str) -> bool:
         return name in self._call("GET", "/connectors")

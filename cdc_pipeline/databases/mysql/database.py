@@ -35,7 +35,7 @@ class RetryableStatementFailed(DatabaseUnavailable):
 
 
 class MySqlDatabase(Database):
-    dialect: MySqlDialect = MySqlDialect()
+    dialect = MySqlDialect()
     driver = "mysql+pymysql"
     driver_modules = ("pymysql", "mysql")
 

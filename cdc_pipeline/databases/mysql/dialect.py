@@ -144,19 +144,20 @@ class MySqlDialect(Dialect):
     def hash_sum(self, row_hash: str) -> str:
         return f"SUM(CAST(CONV(LEFT({row_hash}, 15), 16, 10) AS UNSIGNED))"
 
-    def load_data(self, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: str) -> str:
-        """LOAD DATA of COPY text; what the text is not the value of goes through a user variable."""
-        names, settings = [], []
-        for number, (name, type) in enumerate(columns):
-            expression = {
-                Kind.BINARY: "UNHEX(SUBSTR(@v{n}, 3))",
-                Kind.BITS: "CAST(CONV(@v{n}, 2, 10) AS UNSIGNED)",
-            }.get(type.kind)
-            names.append(f"@v{number}" if expression else self.quote(name))
-            if expression:
-                settings.append(f"{self.quote(name)} = {expression.format(n=number)}")
-        return (
-            f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE {self.table(table)} CHARACTER SET utf8mb4 "
-            f"FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({', '.join(names)})"
-            + (f" SET {', '.join(settings)}" if settings else "")
-        )
+
+def load_data(dialect: Dialect, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: str) -> str:
+    """LOAD DATA of COPY text; what the text is not the value of goes through a user variable."""
+    names, settings = [], []
+    for number, (name, type) in enumerate(columns):
+        expression = {
+            Kind.BINARY: "UNHEX(SUBSTR(@v{n}, 3))",
+            Kind.BITS: "CAST(CONV(@v{n}, 2, 10) AS UNSIGNED)",
+        }.get(type.kind)
+        names.append(f"@v{number}" if expression else dialect.quote(name))
+        if expression:
+            settings.append(f"{dialect.quote(name)} = {expression.format(n=number)}")
+    return (
+        f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE {dialect.table(table)} CHARACTER SET utf8mb4 "
+        f"FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({', '.join(names)})"
+        + (f" SET {', '.join(settings)}" if settings else "")
+    )

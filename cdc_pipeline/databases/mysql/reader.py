@@ -6,6 +6,7 @@ extension reads a table three times as fast as PyMySQL does; where it is missing
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ except ImportError:
     CMySQLConnection = None
 
 ROWS_AT_A_TIME = 2000
+_CONNECTING = threading.Lock()  # the C client initializes itself with the first connection, which is not thread-safe
 _SESSION = "SET time_zone = '+00:00', net_write_timeout = 600, wait_timeout = 86400"
 
 
@@ -31,9 +33,10 @@ class RawReader:
         login = {"host": url.host, "port": url.port or 3306, "user": url.username, "password": url.password or ""}
         self.connection: Any
         if CMySQLConnection is not None and not options:
-            self.connection = CMySQLConnection(
-                **login, database=url.database, charset="utf8mb4", connection_timeout=10, use_pure=False
-            )
+            with _CONNECTING:
+                self.connection = CMySQLConnection(
+                    **login, database=url.database, charset="utf8mb4", connection_timeout=10, use_pure=False
+                )
         else:
             self.connection = pymysql.connect(
                 **login, database=url.database, charset="utf8mb4", connect_timeout=10, **options

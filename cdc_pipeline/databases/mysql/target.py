@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from cdc_pipeline.databases import frames
 from cdc_pipeline.databases.mysql.database import MySqlDatabase
+from cdc_pipeline.databases.mysql.dialect import load_data
 from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
 from cdc_pipeline.errors import StatementFailed
@@ -58,7 +59,7 @@ class MySqlTarget(MySqlDatabase, Target):
         self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], name: str
     ) -> int:
         """LOCAL turns errors into warnings, as INSERT IGNORE does: a warning here is a value that was changed."""
-        loaded = connection.exec_driver_sql(self.dialect.load_data(table, columns, name)).rowcount
+        loaded = connection.exec_driver_sql(load_data(self.dialect, table, columns, name)).rowcount
         warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 3").all()
         if warnings:
             reason = f"loading {table.name}: " + "; ".join(str(row[2]) for row in warnings)
