@@ -19,6 +19,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from cdc_pipeline.errors import ConfigError
 from cdc_pipeline.model import TableId
@@ -34,6 +36,9 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "column.exclude.list",
         "column.include.list",
         "connector.class",
+        "converters",
+        "bigint.unsigned.handling.mode",
+        "enable.time.adjuster",
         "database.dbname",
         "database.hostname",
         "database.include.list",
@@ -41,7 +46,12 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "database.port",
         "database.user",
         "decimal.handling.mode",
+        "errors.tolerance",
+        "event.deserialization.failure.handling.mode",
+        "event.processing.failure.handling.mode",
+        "field.name.adjustment.mode",
         "heartbeat.interval.ms",
+        "inconsistent.schema.handling.mode",
         "hstore.handling.mode",
         "interval.handling.mode",
         "key.converter",
@@ -54,6 +64,7 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "publication.name",
         "schema.history.internal.kafka.bootstrap.servers",
         "schema.history.internal.kafka.topic",
+        "schema.history.internal.skip.unparseable.ddl",
         "skipped.operations",
         "slot.name",
         "snapshot.mode",
@@ -84,7 +95,9 @@ class Endpoint(_Model):
     url: SecretStr
     password: SecretStr | None = None
     password_file: Path | None = None
-    options: dict[str, Any] = Field(default_factory=dict, description="passed on to the database driver's connect()")
+    options: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="passed on to the database driver's connect()"
+    )
     seen_by_connect_as: str | None = Field(None, description="host:port, where the Connect worker sees another one")
 
     @field_validator("url")
@@ -137,7 +150,9 @@ class Endpoint(_Model):
 
 class Kafka(_Model):
     bootstrap_servers: str
-    properties: dict[str, Any] = Field(default_factory=dict, description="librdkafka's, such as security.protocol")
+    properties: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="librdkafka's, such as security.protocol"
+    )
     seen_by_connect_as: str | None = None
 
 
@@ -148,7 +163,7 @@ class Connect(_Model):
     url: str
     user: str | None = None
     password: SecretStr | None = None
-    source_password: str | None = None
+    source_password: str | None = Field(None, repr=False)
     verify_tls: bool | str = True
 
 
@@ -160,7 +175,7 @@ class TableRule(_Model):
 
     def matches(self, table: TableId, default_schema: str) -> bool:
         """A pattern that names no schema means the default one."""
-        if fnmatch.fnmatchcase(str(table), self.pattern):
+        if "." in self.pattern and fnmatch.fnmatchcase(str(table), self.pattern):
             return True
         return table.schema == default_schema and fnmatch.fnmatchcase(table.name, self.pattern)
 
@@ -180,7 +195,7 @@ class ReplicationConfig(_Model):
     target: Endpoint
     kafka: Kafka
     connect: Connect
-    connector: dict[str, str] = Field(default_factory=dict)
+    connector: dict[str, str] = Field(default_factory=dict, repr=False)
     tables: tuple[TableRule, ...]
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
@@ -289,16 +304,21 @@ def load_replication(path: Path) -> ReplicationConfig:
         data = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(file=path, line="", problem=error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(file=path, line="", problem="not UTF-8 text") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(file=path, line=line, problem=getattr(error, "problem", "not YAML")) from error
+        problem = getattr(error, "problem", None) or "not YAML"
+        if isinstance(error, ComposerError | ConstructorError):  # these quote the value, which may be a secret
+            problem = "a value that begins with *, & or ! must stand in quotes"
+        raise ConfigError(file=path, line=line, problem=problem) from None
     if not isinstance(data, dict) or node is None:
         raise ConfigError(file=path, line="", problem="empty; see README.md for what stands in it")
     lines = dict(_lines(node, ()))
     data = _from_environment(data, path, lines, ())
     try:
-        return ReplicationConfig(**{"name": path.stem, **data})
+        return ReplicationConfig.model_validate({"name": path.stem, **data})
     except ValidationError as error:
         raise _explain(error, path, lines) from None
 

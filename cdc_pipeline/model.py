@@ -79,6 +79,8 @@ class ColumnType:
                 return self.size is None or (other.size is not None and self.size >= other.size)
             as_text = {Kind.JSON: None, Kind.UUID: 36}
             return self.kind == Kind.TEXT and other.kind in as_text and self.size in (None, as_text[other.kind])
+        if self.fixed and not (other.fixed and (self.kind == Kind.TEXT or self.size == other.size)):
+            return False  # a fixed length pads what is shorter, and a text's own trailing blanks are lost in it
         if self.kind == Kind.INTEGER:
             return _signed_bits(self) >= _signed_bits(other) and (not self.unsigned or other.unsigned)
         if self.kind == Kind.DECIMAL and None not in (self.size, other.size):

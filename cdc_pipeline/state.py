@@ -32,6 +32,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy.schema import CreateTable
 
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import ConsumerFenced, IllegalTransition
@@ -201,15 +202,16 @@ class State:
         """Make the tables and this replication's row. Harmless if they are there."""
         self.target.prepare_state()
         with self.target.connect() as connection:
-            self.metadata.create_all(connection, checkfirst=True)
+            for table in self.metadata.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
             if self._replication(connection) is None:
                 row = {"replication": self.replication, "version": VERSION, "desired": Desired.RUNNING}
                 connection.execute(insert(self.replications).values(row))
             connection.commit()
 
     def exists(self) -> bool:
-        with self.target.connect() as connection:
-            return connection.dialect.has_table(connection, self.replications.name, schema=self.target.state_schema)
+        schema = self.target.state_schema or self.target.default_schema
+        return self.target.shape(TableId(schema, self.replications.name)) is not None
 
     def forget(self) -> None:
         """Delete everything that is remembered of this replication."""

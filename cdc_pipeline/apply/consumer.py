@@ -47,6 +47,7 @@ MOST_ATTEMPTS = 5
 POLL_SECONDS = 0.05
 RECLAIM_SECONDS = 1.0
 PROGRESS_SECONDS = 10.0
+CAUGHT_UP_SECONDS = 0.2
 HEALTHY_SECONDS = 30.0  # after so long without trouble, attempts are counted from the start again
 RULER = "=" * 80
 
@@ -207,6 +208,7 @@ class Consumer:
         should_stop: threading.Event,
         caught_up: Callable[[Mapping[Partition, int]], bool] | None,
     ) -> None:
+        next_check = 0.0
         paused, next_reclaim, reported, applied = False, 0.0, time.monotonic(), self.progress.applied
         while not should_stop.is_set() and heart.desired is not Desired.STOPPED:
             if heart.lost:
@@ -226,8 +228,10 @@ class Consumer:
                 self.progress.events_per_second = (self.progress.applied - applied) / (now - reported)
                 self.on_progress(self.progress)
                 reported, applied = now, self.progress.applied
-            if caught_up and not messages and caught_up({k: r.next_offset for k, r in self.claimed.items()}):
-                break
+            if caught_up and now >= next_check:
+                if caught_up({key: record.next_offset for key, record in self.claimed.items()}):
+                    break
+                next_check = now + CAUGHT_UP_SECONDS
         self.on_progress(self.progress)
 
     def _pause_or_resume(self, kafka: KafkaConsumer, heart: Heart, paused: bool) -> bool:

@@ -30,7 +30,7 @@ def converter(column: Column) -> Callable[[Any], str | None]:
             return None
         try:
             return convert(value)
-        except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        except (ValueError, TypeError, OverflowError, AttributeError, IndexError) as error:
             shown = repr(value)[:100]
             raise ValueNotRepresentable(column=column.name, value=shown, type=column.declared) from error
 
@@ -82,7 +82,7 @@ def _integer(value: Any) -> str:
 
 def _unsigned(value: Any) -> str:
     """Debezium's `long` mode wraps the upper half of an unsigned BIGINT around into the negative numbers."""
-    return str(value if value >= 0 else value + (1 << 64))
+    return _integer(value if value >= 0 else value + (1 << 64))
 
 
 def _float(value: Any) -> str:
@@ -97,7 +97,7 @@ def _binary(value: Any) -> str:
 def _bits(size: int) -> Convert:
     def convert(value: Any) -> str:
         """One bit is a boolean; more are base64 of little-endian bytes."""
-        number = int(value) if isinstance(value, bool) else int.from_bytes(base64.b64decode(value), "little")
+        number = int(value) if isinstance(value, bool) else int.from_bytes(base64.b64decode(value, validate=True), "little")
         return format(number, f"0{size}b")
 
     return convert

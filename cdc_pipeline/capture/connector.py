@@ -52,6 +52,7 @@ def get_mysql_connector_config(
         "database.server.id": str(5_000_000 + config.client * 1000 + config.database),
         "database.include.list": ",".join(sorted({re.escape(table.schema) for table in tables})),
         "bigint.unsigned.handling.mode": "long",  # read back as unsigned in apply/values.py
+        "enable.time.adjuster": "false",  # it would turn the year 1 into 2001
         **_schema_history(config),
         **config.connector,
     }

@@ -1,0 +1,1 @@
+"""What Dagster shows and starts: shells without logic. Each op calls one function below and reports its result."""

@@ -26,8 +26,7 @@ class GtidSet:
                     continue
                 first, _, last = part.partition("-")
                 self.intervals.setdefault(origin, []).append((int(first), int(last or first)))
-        for intervals in self.intervals.values():
-            intervals.sort()
+        self.intervals = {origin: _joined(intervals) for origin, intervals in self.intervals.items()}
 
     def contains(self, gtid: str) -> bool:
         origin, _, number = gtid.lower().rpartition(":")
@@ -45,6 +44,17 @@ class GtidSet:
         intervals = self.intervals.get(origin, [])
         index = bisect_right(intervals, (first, 2**63)) - 1
         return index >= 0 and intervals[index][1] >= last
+
+
+def _joined(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In order, and as few as possible: those that overlap or touch are one."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(intervals):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,11 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
 
     def _table_checks(self, connection: Connection, shape: TableShape, user: str) -> list[Check]:
         name = self.dialect.table(shape.table)
-        readable, owned, identity = connection.execute(
+        readable, owned, identity, by_primary_key = connection.execute(
             text(
                 "SELECT has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE'), "
-                "pg_has_role(c.relowner, 'USAGE'), c.relreplident FROM pg_class c "
+                "pg_has_role(c.relowner, 'USAGE'), c.relreplident, (SELECT bool_or(i.indisprimary) FROM pg_index i "
+                "WHERE i.indrelid = c.oid AND i.indisreplident) FROM pg_class c "
                 "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :schema AND c.relname = :name"
             ),
             {"schema": shape.table.schema, "name": shape.table.name},
@@ -87,7 +88,8 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
         checks = [Check(f"source table {shape.table} readable", "" if readable else fix)]
         fix = f"a publication needs its owner; run: ALTER TABLE {name} OWNER TO {user}, or GRANT its owner TO {user}"
         checks.append(Check(f"source table {shape.table} publishable", "" if owned else fix))
-        if identity == "n" or (identity == "d" and not shape.key):
+        # An index in its place would leave the key, or columns of a row without one, out of the log.
+        if identity != "f" and not (shape.key and (identity == "d" or (identity == "i" and by_primary_key))):
             # Without it the server refuses the application's own UPDATEs and DELETEs once the table is published.
             fix = f"has no key to tell its rows by; run: ALTER TABLE {name} REPLICA IDENTITY FULL"
             checks.append(Check(f"source table {shape.table} replica identity", fix))

@@ -1,0 +1,78 @@
+# Everything a person does here, by name. `make` alone lists it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint check format up status down constraints clean
+
+BIN := .venv/bin
+# Set up exactly when it is newer than what it was made from.
+STAMP := .venv/installed
+# The first of these that is new enough makes .venv.
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+help: ## List what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: $(STAMP) ## Make .venv with everything in it (again only when the requirements have changed)
+
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; \
+	for name in $(PYTHONS); do \
+	    if $$name -c '$(NEW_ENOUGH)' 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "make: Python 3.11 or newer is needed; none of $(PYTHONS) is one" >&2; exit 2; fi; \
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	    package=$$python-venv; \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        echo "installing $$package"; \
+	        apt-get update -qq; \
+	        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package; \
+	    else \
+	        echo "make: $$python cannot make virtual environments; as root: apt-get install $$package" >&2; exit 2; \
+	    fi; \
+	fi; \
+	if ! $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+	    echo "making .venv with $$($$python --version)"; \
+	    $$python -m venv --clear .venv; \
+	fi; \
+	echo "installing the packages of pyproject.toml, in the versions of constraints.txt"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+	    --constraint constraints.txt --editable '.[local,dev]'; \
+	touch $(STAMP)
+
+demo: setup ## Show the whole pipeline at work, until Ctrl-C (make demo ARGS=--help)
+	@exec $(BIN)/python -m cdc_pipeline.demo $(ARGS)
+
+test: setup ## Run all tests; they start the servers that they need (make test ARGS="-k copy")
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+check: lint test ## What CI runs
+
+format: setup ## Mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+up: setup ## Start Kafka, Connect, MySQL and PostgreSQL on this machine
+	$(BIN)/cdc-pipeline local up
+
+status: setup ## Tell which of them run
+	$(BIN)/cdc-pipeline local status
+
+down: setup ## End them; their data stay
+	$(BIN)/cdc-pipeline local down
+
+constraints: setup ## Write the versions of .venv to constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable --exclude cdc-pipeline > constraints.txt
+	@touch $(STAMP)
+
+clean: ## End the servers and delete their data, .venv and every cache
+	@if [ -x $(BIN)/cdc-pipeline ]; then $(BIN)/cdc-pipeline local down --purge; fi
+	rm -rf .venv .local .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,101 @@
+"""Results as Dagster's metadata: what people read beside a run or an asset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from cdc_pipeline.capture.connect_api import mask
+from cdc_pipeline.copying.copy import CopyResult
+from cdc_pipeline.model import Comparison, Position, TableShape
+from cdc_pipeline.parts import Parts
+
+Metadata = dict[str, Any]
+
+
+def of_start(position: Position, parts: Parts) -> Metadata:
+    metadata: Metadata = {"position": dg.MetadataValue.json(dict(position.offset))}
+    if parts.config.source.kind == "postgresql":
+        metadata["slot"] = parts.config.slot_name
+    return metadata
+
+
+def of_copy(result: CopyResult, *, forced: bool) -> Metadata:
+    """For the table's partition of the initial copy."""
+    return {
+        "outcome": result.outcome,
+        "rows": result.rows,
+        "seconds": round(result.seconds, 2),
+        "rows_per_second": round(result.rows_per_second),
+        "bytes": result.bytes,
+        "forced": forced,
+        "source_rows": result.source_rows,
+        "target": str(result.table.target),
+        "method": result.method or "none: nothing was read",
+        "watermark": dg.MetadataValue.text(result.watermark),
+        "dagster/partition_row_count": _rows_in_target(result),
+        **of_shape(result.shape),
+    }
+
+
+def of_copied_target(result: CopyResult, shape: TableShape | None) -> Metadata:
+    """For the target table (of this shape), which now holds what the copy read."""
+    return {
+        "change": f"initial copy: {result.outcome}",
+        "dagster/row_count": _rows_in_target(result),
+        **of_shape(shape),
+    }
+
+
+def _rows_in_target(result: CopyResult) -> int:
+    return result.rows if result.outcome in ("copied", "reloaded") else result.target_rows_before
+
+
+def of_shape(shape: TableShape | None) -> Metadata:
+    if shape is None:
+        return {}
+    columns = [
+        dg.TableColumn(
+            column.name,
+            column.declared,
+            constraints=dg.TableColumnConstraints(nullable=column.nullable, other=_key_of(shape, column.name)),
+        )
+        for column in shape.columns
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns)}
+
+
+def _key_of(shape: TableShape, name: str) -> list[str]:
+    return ["primary key"] if name in shape.key else []
+
+
+def of_connector(status: Mapping[str, Any], parts: Parts) -> Metadata:
+    name = parts.config.connector_name
+    config = parts.connect.config(name)
+    tasks = [{key: str(value) for key, value in task.items()} for task in status["tasks"]]
+    return {
+        "connector": name,
+        "state": status["connector"],
+        "tasks": dg.MetadataValue.json(tasks),
+        "mode": config["snapshot.mode"],
+        "offset": dg.MetadataValue.json(parts.connect.offsets(name) or {}),
+        "config": dg.MetadataValue.json(mask(config)),
+        "in Kafka Connect": dg.MetadataValue.url(f"{parts.config.connect.url.rstrip('/')}/connectors/{name}"),
+    }
+
+
+def of_comparison(comparison: Comparison) -> Metadata:
+    metadata: Metadata = {
+        "source_rows": comparison.source_rows,
+        "target_rows": comparison.target_rows,
+        "source_checksum": comparison.source_checksum,
+        "target_checksum": comparison.target_checksum,
+        "missing": comparison.missing,
+        "extra": comparison.extra,
+        "different": comparison.different,
+    }
+    if comparison.samples:
+        metadata["sample_keys"] = dg.MetadataValue.json(list(comparison.samples))
+    return metadata

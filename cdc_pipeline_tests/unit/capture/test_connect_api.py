@@ -1,0 +1,63 @@
+"""What Connect's answers come down to, and what of a configuration people may see."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdc_pipeline.capture.connect_api import _first_cause, is_running, mask
+
+TRACE = """\
+org.apache.kafka.connect.errors.ConnectException: An exception occurred
+\tat io.debezium.connector.mysql.MySqlConnectorTask.start(MySqlConnectorTask.java:1)
+Caused by: io.debezium.DebeziumException: Failed to read next byte
+\tat io.debezium.Some.thing(Thing.java:2)
+Caused by: java.sql.SQLException: Access denied for user 'cdc'@'%'
+\t... 12 more
+"""
+
+
+@pytest.mark.parametrize(
+    ("trace", "cause"),
+    [
+        (TRACE, "java.sql.SQLException: Access denied for user 'cdc'@'%'"),
+        ("java.lang.Error: at once\n\tat x.y(Z.java:1)\n", "java.lang.Error: at once"),
+        ("one line", "one line"),
+        ("", ""),
+    ],
+)
+def test_the_deepest_cause_of_a_trace_is_what_went_wrong(trace: str, cause: str) -> None:
+    assert _first_cause(trace) == cause
+
+
+def test_a_configuration_is_shown_without_its_secrets() -> None:
+    masked = mask(
+        {
+            "database.user": "cdc",
+            "database.password": "hunter2",
+            "schema.history.internal.consumer.sasl.jaas.config": "hunter2",
+            "ssl.client.secret": "hunter2",
+            "oauth.token": "hunter2",
+        }
+    )
+    assert "hunter2" not in str(masked)
+    assert masked["database.user"] == "cdc"
+
+
+def test_a_reference_to_a_secret_is_none_itself() -> None:
+    reference = "${file:/run/secrets/shop.properties:password}"
+    assert mask({"database.password": reference}) == {"database.password": reference}
+
+
+@pytest.mark.parametrize(
+    ("connector", "tasks", "running"),
+    [
+        ("RUNNING", ["RUNNING"], True),
+        ("RUNNING", [], False),
+        ("RUNNING", ["FAILED"], False),  # Connect says RUNNING of a connector whose task is dead
+        ("RUNNING", ["RUNNING", "UNASSIGNED"], False),
+        ("PAUSED", ["RUNNING"], False),
+    ],
+)
+def test_a_connector_runs_if_all_of_its_tasks_do(connector: str, tasks: list[str], running: bool) -> None:
+    status = {"connector": connector, "tasks": [{"id": n, "state": state} for n, state in enumerate(tasks)]}
+    assert is_running(status) is running

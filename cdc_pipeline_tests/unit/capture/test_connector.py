@@ -1,0 +1,175 @@
+"""The JSON of a connector, for each of the four databases."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from cdc_pipeline.capture.connector import (
+    UNAVAILABLE,
+    get_connector_config_for_database,
+    get_mariadb_connector_config,
+    get_mysql_connector_config,
+    get_oracle_connector_config,
+    get_postgresql_connector_config,
+    history_topic,
+    offset_partition,
+    translate_snapshot_mode,
+)
+from cdc_pipeline.config import RESERVED_CONNECTOR_KEYS, ReplicationConfig
+from cdc_pipeline.model import TableId
+
+KINDS = {"mysql": "3306", "mariadb": "3306", "postgresql": "5432", "oracle": "1521"}
+TABLES = [TableId("shop", "users"), TableId("shop", "order.lines$")]
+
+
+def replication(kind: str = "mysql", **changed: Any) -> ReplicationConfig:
+    values = {
+        "name": "shop",
+        "client": 2,
+        "database": 5,
+        "config": 6,
+        "source": {"url": f"{kind}://cdc@db.internal/shop", "password": "hunter2"},
+        "target": {"url": "postgresql://cdc@dwh/dwh"},
+        "kafka": {"bootstrap_servers": "kafka:9092"},
+        "connect": {"url": "http://connect:8083"},
+        "tables": ["users"],
+    }
+    return ReplicationConfig.model_validate({**values, **changed})
+
+
+def json_of(kind: str = "mysql", mode: str = "no_data", **changed: Any) -> dict[str, str]:
+    return get_connector_config_for_database(replication(kind, **changed), TABLES, mode)
+
+
+@pytest.mark.parametrize(
+    ("kind", "builder", "connector_class"),
+    [
+        ("mysql", get_mysql_connector_config, "io.debezium.connector.mysql.MySqlConnector"),
+        ("mariadb", get_mariadb_connector_config, "io.debezium.connector.mariadb.MariaDbConnector"),
+        ("postgresql", get_postgresql_connector_config, "io.debezium.connector.postgresql.PostgresConnector"),
+        ("oracle", get_oracle_connector_config, "io.debezium.connector.oracle.OracleConnector"),
+    ],
+)
+def test_each_database_has_its_builder(kind: str, builder: Any, connector_class: str) -> None:
+    built = json_of(kind)
+    assert built == builder(replication(kind), TABLES)
+    assert built["connector.class"] == connector_class
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_connector_has_what_the_promise_rests_on(kind: str) -> None:
+    built = json_of(kind)
+    assert all(isinstance(value, str) for value in built.values()), "Connect takes texts alone"
+    expected = {
+        "tasks.max": "1",
+        "topic.prefix": "client_2_db_5",
+        "snapshot.mode": "no_data",
+        "database.hostname": "db.internal",
+        "database.port": KINDS[kind],
+        "database.user": "cdc",
+        "database.password": "hunter2",
+        "decimal.handling.mode": "string",
+        "time.precision.mode": "adaptive_time_microseconds",
+        "binary.handling.mode": "hex",
+        "skipped.operations": "none",
+        "tombstones.on.delete": "false",
+        "key.converter.schemas.enable": "false",
+        "value.converter.schemas.enable": "false",
+    }
+    assert {key: built[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exactly_the_named_tables_are_captured(kind: str) -> None:
+    patterns = json_of(kind)["table.include.list"].split(",")
+    for table in ("shop.users", "shop.order.lines$"):
+        assert sum(re.fullmatch(pattern, table) is not None for pattern in patterns) == 1
+    for other in ("shop.users2", "xshop.users", "shop.order-lines$", "shopxusers"):
+        assert not any(re.fullmatch(pattern, other) for pattern in patterns)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_property_of_ours_can_be_set_by_the_owner(kind: str) -> None:
+    """Every property that a builder sets is reserved, but those that cost only latency."""
+    free = {"poll.interval.ms", "database.server.id", "provide.transaction.metadata"}
+    assert json_of(kind).keys() - RESERVED_CONNECTOR_KEYS - free == set()
+
+
+def test_mysql_keeps_a_schema_history_and_a_server_id_of_its_own() -> None:
+    built = json_of("mysql")
+    assert built["schema.history.internal.kafka.topic"] == "client_2_db_5.schema_history"
+    assert built["schema.history.internal.kafka.topic"] == history_topic(replication())
+    assert built["schema.history.internal.kafka.bootstrap.servers"] == "kafka:9092"
+    assert built["database.server.id"] != json_of("mysql", client=3)["database.server.id"]
+    assert built["bigint.unsigned.handling.mode"] == "long"
+    assert built["database.include.list"] == "shop"
+
+
+def test_postgresql_has_slot_and_publication_and_no_schema_history() -> None:
+    built = json_of("postgresql")
+    assert [key for key in built if key.startswith("schema.history.")] == []
+    assert built["slot.name"] == built["publication.name"] == "cdc_pipeline_2_5"
+    assert built["publication.autocreate.mode"] == "disabled"
+    assert built["offset.mismatch.strategy"] == "trust_offset"
+    assert built["plugin.name"] == "pgoutput"
+    assert built["database.dbname"] == "shop"
+    assert built["unavailable.value.placeholder"] == UNAVAILABLE
+
+
+def test_oracle_keeps_a_schema_history() -> None:
+    built = json_of("oracle")
+    assert built["database.dbname"] == "shop"
+    assert built["schema.history.internal.kafka.topic"] == "client_2_db_5.schema_history"
+    assert built["unavailable.value.placeholder"] == UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("never", "no_data"),
+        ("schema_only", "no_data"),
+        ("schema_only_recovery", "recovery"),
+        ("no_data", "no_data"),
+        ("recovery", "recovery"),
+        ("initial", "initial"),
+        ("when_needed", "when_needed"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_snapshot_modes_of_earlier_versions_are_understood(kind: str, name: str, meaning: str) -> None:
+    assert translate_snapshot_mode(name) == meaning
+    assert json_of(kind, mode=name)["snapshot.mode"] == meaning
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_owners_properties_are_merged_and_change_nothing_else(kind: str) -> None:
+    owner = {"max.batch.size": "4096", "poll.interval.ms": "100"}
+    assert json_of(kind, connector=owner) == {**json_of(kind), **owner}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reference_stands_in_place_of_the_password(kind: str) -> None:
+    reference = "${file:/run/secrets/shop.properties:password}"
+    built = json_of(kind, connect={"url": "http://c", "source_password": reference})
+    assert built["database.password"] == reference
+    assert "hunter2" not in str(built)
+
+
+@pytest.mark.parametrize(
+    ("seen", "address"), [("mysql-1:3307", ("mysql-1", "3307")), ("mysql-1", ("mysql-1", "3306"))]
+)
+def test_the_worker_may_see_the_source_elsewhere(seen: str, address: tuple[str, str]) -> None:
+    built = json_of(source={"url": "mysql://cdc@localhost:13306/shop", "seen_by_connect_as": seen})
+    assert (built["database.hostname"], built["database.port"]) == address
+
+
+def test_the_worker_may_see_kafka_elsewhere() -> None:
+    built = json_of(kafka={"bootstrap_servers": "localhost:1", "seen_by_connect_as": "broker:9092"})
+    assert built["schema.history.internal.kafka.bootstrap.servers"] == "broker:9092"
+
+
+def test_offsets_are_kept_under_the_topic_prefix() -> None:
+    assert offset_partition(replication()) == {"server": "client_2_db_5"}

@@ -1,0 +1,69 @@
+"""COPY text: what is written is what is read, whatever characters are in it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdc_pipeline.databases.copy_text import escape, parse, render, render_raw, without_control_escapes
+
+values = st.none() | st.text() | st.text(alphabet="\\\t\n\r\b\f\vNtnrbfv")
+rows = st.lists(st.lists(values, min_size=3, max_size=3), max_size=5)
+
+
+def read(text: bytes) -> list[list[str | None]]:
+    return list(parse(BytesIO(text)))
+
+
+@given(rows)
+def test_rows_come_back_as_they_were(rows: list[list[str | None]]) -> None:
+    assert read(render(rows)) == rows
+
+
+@given(rows)
+def test_undecoded_rows_are_rendered_the_same(rows: list[list[str | None]]) -> None:
+    undecoded = [[None if value is None else value.encode() for value in row] for row in rows]
+    assert render_raw(undecoded, range(3)) == render(rows)
+
+
+@given(rows)
+def test_a_row_is_one_line(rows: list[list[str | None]]) -> None:
+    assert render(rows).count(b"\n") == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, b"\\N\n"), ("", b"\n"), ("NULL", b"NULL\n"), ("\\N", b"\\\\N\n"), ("a\tb", b"a\\tb\n"), ("ß", b"\xc3\x9f\n")],
+)
+def test_null_is_none_of_the_texts_that_look_like_it(value: str | None, text: bytes) -> None:
+    assert render([[value]]) == text
+    assert read(text) == [[value]]
+
+
+def test_only_the_named_columns_are_escaped() -> None:
+    assert render_raw([[b"1", b"a\tb", None]], [1]) == b"1\ta\\tb\t\\N\n"
+    assert render_raw([], [1]) == b""
+
+
+def postgresql_escapes(value: bytes) -> bytes:
+    """What COPY TO writes: besides ours, `\\b`, `\\f` and `\\v`."""
+    controls = ((b"\b", b"\\b"), (b"\f", b"\\f"), (b"\v", b"\\v"))
+    text = escape(value)
+    for character, escaped in controls:
+        text = text.replace(character, escaped)
+    return text
+
+
+@given(st.text(alphabet="\\\t\n\r\b\f\vbfvx").map(str.encode))
+def test_control_escapes_of_postgresql_become_the_characters_themselves(value: bytes) -> None:
+    line = without_control_escapes(postgresql_escapes(value) + b"\n")
+    assert read(line) == [[value.decode()]]
+    assert b"\\f" not in line.replace(b"\\\\", b"")
+    assert b"\\v" not in line.replace(b"\\\\", b"")
+
+
+def test_a_backslash_before_the_letter_f_is_no_control_escape() -> None:
+    assert without_control_escapes(b"C:\\\\files\\f\n") == b"C:\\\\files\f\n"

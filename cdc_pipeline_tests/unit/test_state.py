@@ -1,0 +1,58 @@
+"""The life of a table: what may follow what, without a database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from cdc_pipeline.state import _LEGAL, HAS_WATERMARK, IN_COPY, LEASE_SECONDS, ConsumerRecord, ConsumerState, TableState
+
+PENDING, COPYING, COPIED, STREAMING, RESYNCING, FAILED = TableState
+
+
+def test_every_state_has_its_transitions() -> None:
+    assert _LEGAL.keys() == set(TableState)
+
+
+def test_a_table_is_never_streamed_before_it_was_copied() -> None:
+    assert [before for before in TableState if STREAMING in _LEGAL[before]] == [COPIED, STREAMING, FAILED]
+
+
+def test_nothing_becomes_pending_again() -> None:
+    assert [before for before in TableState if PENDING in _LEGAL[before]] == []
+
+
+@pytest.mark.parametrize("path", [
+    (PENDING, COPYING, COPIED, STREAMING),  # the way of every table
+    (PENDING, COPIED, STREAMING),  # adopted
+    (PENDING, COPYING, FAILED, COPYING, COPIED),  # the copy failed, and was repeated
+    (COPYING, COPYING, COPIED),  # killed while it copied
+    (STREAMING, RESYNCING, COPIED, STREAMING),  # a live re-sync
+    (RESYNCING, RESYNCING, COPIED),  # killed while it re-synced
+    (STREAMING, STREAMING),  # the next consumer takes over
+    (STREAMING, FAILED, RESYNCING, COPIED),  # the stream failed, the way out is a re-sync
+], ids=" ".join)  # fmt: skip
+def test_the_ways_that_a_table_goes_are_legal(path: tuple[TableState, ...]) -> None:
+    for before, after in zip(path, path[1:], strict=False):
+        assert after in _LEGAL[before]
+
+
+def test_a_table_in_copy_has_no_watermark_to_stream_from() -> None:
+    assert HAS_WATERMARK.isdisjoint(IN_COPY | {PENDING, FAILED})
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "alive"),
+    [
+        (ConsumerState.RUNNING, 1, True),
+        (ConsumerState.STARTING, 1, True),
+        (ConsumerState.RETRYING, 1, True),
+        (ConsumerState.PAUSED, 1, True),
+        (ConsumerState.RUNNING, LEASE_SECONDS + 1, False),
+        (ConsumerState.STOPPED, 1, False),
+        (ConsumerState.FAILED, 1, False),
+    ],
+)
+def test_a_consumer_lives_as_long_as_its_heart_beats(state: ConsumerState, age: float, alive: bool) -> None:
+    assert ConsumerRecord("run", "group", state, "host", 1, datetime(2024, 1, 1), age, 0, "").is_alive is alive
