@@ -64,6 +64,12 @@ class CopyIncomplete(CdcPipelineError):
     """Copy of {table}: {read} rows read, {loaded} loaded."""
 
 
+class NotStarted(CdcPipelineError):
+    """Replication {replication} has never been started: its target has no state tables."""
+
+    hint = "Run `cdc-pipeline start`."
+
+
 class NotCopied(CdcPipelineError):
     """The connector cannot be registered: not copied yet: {tables}."""
 

@@ -16,6 +16,7 @@ from cdc_pipeline.errors import (
     ConsumerAlreadyRuns,
     DefinitionChanged,
     NotCopied,
+    NotStarted,
     PositionLost,
     ValidationFailed,
 )
@@ -183,6 +184,7 @@ class Replication:
         """STEP 3/4. Raises NotCopied or DefinitionChanged before anything is registered. Returns its status."""
         self.say("STEP 3/4: Starting Debezium connector (CDC-only)...")
         state, registration = self.parts.state, self.registration
+        self._require_start()
         self._check_copies()
         position = state.start_position
         if position is None:
@@ -220,6 +222,7 @@ class Replication:
         """STEP 4/4: apply events until stopped or, if asked, caught up. Where another run consumes already, only waits
         until that one has caught up (or returns at once)."""
         self.say("STEP 4/4: Starting consumer with fresh group ID...")
+        self._require_start()
         should_stop = should_stop or threading.Event()
         caught_up = self.caught_up() if until_caught_up else None
         consumer = Consumer(
@@ -280,7 +283,12 @@ class Replication:
 
     def set_desired(self, desired: Desired) -> None:
         """Whether the stream shall run, rest or stop. A running consumer hears of it within seconds."""
+        self._require_start()
         self.parts.state.set(desired=desired)
+
+    def _require_start(self) -> None:
+        if not self.parts.state.exists():
+            raise NotStarted(replication=self.config.name)
 
     def teardown(self) -> list[str]:
         """Remove what this replication made outside the target's data: connector, slot and publication, topics, idle

@@ -35,6 +35,13 @@ class Validation:
         self.checks.append(Check(name))
         return True
 
+    def look(self, name: str, action: Callable[[], object]) -> None:
+        """Run an action that adds checks; that it was refused an answer is a problem like others."""
+        try:
+            action()
+        except CdcPipelineError as error:
+            self.checks.append(Check(name, str(error)))
+
 
 def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -> Validation:
     """Look at both databases, Kafka, Connect and every table. Writes nothing; raises nothing but defects."""
@@ -44,12 +51,12 @@ def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -
     found.attempt("Kafka reachable", parts.broker.ping)
     connect_up = found.attempt("Kafka Connect reachable", parts.connect.ping)
     if source_up:
-        _check_source(parts, found)
+        found.look("source", lambda: _check_source(parts, found))
     if target_up and found.tables:
-        found.checks += parts.target.target_checks([table.target for table in found.tables])
-        _check_target_tables(parts, found, force_resync=force_resync, adopt=adopt)
+        found.look("target", lambda: _check_target(parts, found))
+        found.look("target tables", lambda: _check_target_tables(parts, found, force_resync, adopt))
     if connect_up and found.tables:
-        _check_connector(parts, found)
+        found.look("connector configuration", lambda: _check_connector(parts, found))
     return found
 
 
@@ -71,7 +78,11 @@ def _check_source(parts: Parts, found: Validation) -> None:
     found.checks += parts.source.source_checks([shapes[table.source] for table in tables], parts.config.slot_name)
 
 
-def _check_target_tables(parts: Parts, found: Validation, *, force_resync: bool, adopt: bool) -> None:
+def _check_target(parts: Parts, found: Validation) -> None:
+    found.checks += parts.target.target_checks([table.target for table in found.tables])
+
+
+def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, adopt: bool) -> None:
     uses = Counter(table.target for table in found.tables)
     for target, count in uses.items():
         if count > 1:

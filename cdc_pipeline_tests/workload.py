@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 if TYPE_CHECKING:
     from cdc_pipeline_tests.conftest import Scenario
 
+PACE_SECONDS = 0.005  # between transactions: without a pause, writers on two cores outrun what captures them
 TABLES = ("accounts", "journal")
 
 
@@ -48,7 +49,7 @@ class Writer(threading.Thread):
         try:
             engine = self.scenario.engine("source").execution_options(isolation_level="READ COMMITTED")
             with engine.connect() as connection:
-                while not self.stop.is_set():
+                while not self.stop.wait(PACE_SECONDS):
                     self._transaction(connection)
         except BaseException as error:  # noqa: BLE001 - shown by the test that owns the thread
             self.error = error

@@ -306,7 +306,7 @@ class Consumer:
     def _reclaim(self, kafka: KafkaConsumer, writer: Writer) -> None:
         """Take up the tables whose copy has ended."""
         for topic, partition in self._claim(sorted(self.waiting)):
-            writer.stages.pop(self.streams[topic].record.target, None)
+            writer.forget(self.streams[topic].record.target)
             kafka.resume([TopicPartition(topic, partition)])
             kafka.seek(TopicPartition(topic, partition, self.claimed[topic, partition].next_offset))
 

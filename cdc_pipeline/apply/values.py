@@ -97,7 +97,9 @@ def _binary(value: Any) -> str:
 def _bits(size: int) -> Convert:
     def convert(value: Any) -> str:
         """One bit is a boolean; more are base64 of little-endian bytes."""
-        number = int(value) if isinstance(value, bool) else int.from_bytes(base64.b64decode(value, validate=True), "little")
+        if isinstance(value, bool):
+            return str(int(value))
+        number = int.from_bytes(base64.b64decode(value, validate=True), "little")
         return format(number, f"0{size}b")
 
     return convert

@@ -29,6 +29,7 @@ from cdc_pipeline.model import Position, TableId
 from cdc_pipeline.state import State
 
 STREAMS_WITHIN_SECONDS = 120
+READ_BACK_WITHIN_SECONDS = 15
 
 
 class Registration:
@@ -88,9 +89,11 @@ class Registration:
             self.connect.create_stopped(self.name, config)
         self.connect.wait_stopped(self.name)
         self.connect.patch_offsets(self.name, offset_partition(self.config), start.offset)
-        read = self.connect.offsets(self.name)
-        if read != dict(start.offset):
-            raise OffsetMismatch(connector=self.name, wrote=start.to_text(), read=read)
+        deadline = time.monotonic() + READ_BACK_WITHIN_SECONDS
+        while (read := self.connect.offsets(self.name)) != dict(start.offset):
+            if time.monotonic() > deadline:
+                raise OffsetMismatch(connector=self.name, wrote=start.to_text(), read=read)
+            time.sleep(0.1)  # the worker that answers may not have read its offsets topic to the end yet
 
     def _remember(self, tables: Sequence[TableId]) -> None:
         self.state.set(captured_tables="\n".join(str(table) for table in tables))

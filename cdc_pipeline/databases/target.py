@@ -78,6 +78,7 @@ class Writer:
         self.target = target
         self.connection = connection
         self.stages: dict[TableId, str] = {}
+        self.numbers: dict[TableId, int] = {}
 
     def prepare(self, table: TableId, shape: TableShape) -> None:
         """Make the session's staging table. Call outside a transaction; commits."""
@@ -85,11 +86,15 @@ class Writer:
             return
         current = self.target.shape(table)
         declared = {column.name: column for column in current.columns} if current else {}
-        stage = f"_cdc_stage_{len(self.stages)}"
+        stage = f"_cdc_stage_{self.numbers.setdefault(table, len(self.numbers))}"
         columns = [declared[name] for name in shape.names]
         self.target.create_stage(self.connection, stage, table, columns)
         self.connection.commit()
         self.stages[table] = stage
+
+    def forget(self, table: TableId) -> None:
+        """The table may have another shape now: its stage is made anew when it is needed."""
+        self.stages.pop(table, None)
 
     def apply(self, table: TableId, batch: RowBatch) -> int:
         """Make the batch's net effect so. Returns how many rows that should have been removed were not there

@@ -82,17 +82,17 @@ class Heartbeat:
         self.target = replication.parts.target
         self.before = self._counts()
         self.applied = self.batches = 0
-        self.beaten = time.monotonic()
+        self.since, self.due = time.monotonic(), 0.0
 
     def __call__(self, progress: Progress) -> None:
         """Called every few seconds, between two batches."""
-        if time.monotonic() - self.beaten >= HEARTBEAT_SECONDS:
+        if time.monotonic() >= self.due:
             self.beat(progress)
 
     def beat(self, progress: Progress) -> None:
         now = time.monotonic()
         told = {
-            "events_per_second": round((progress.applied - self.applied) / max(now - self.beaten, 0.001), 1),
+            "events_per_second": round((progress.applied - self.applied) / max(now - self.since, 0.001), 1),
             # Of the last batch; no batch means that nothing waited.
             "lag_seconds": round(progress.lag_seconds, 3) if progress.batches > self.batches else 0.0,
             "inserted": progress.inserted,
@@ -105,7 +105,8 @@ class Heartbeat:
         }
         self.context.log_event(dg.AssetMaterialization(self.lineage.stream, metadata=told))
         self._report_tables()
-        self.applied, self.batches, self.beaten = progress.applied, progress.batches, now
+        self.applied, self.batches, self.since = progress.applied, progress.batches, now
+        self.due = now + HEARTBEAT_SECONDS
 
     def _report_tables(self) -> None:
         counts = self._counts()

@@ -22,6 +22,10 @@ def of_start(position: Position, parts: Parts) -> Metadata:
     return metadata
 
 
+def of_source(result: CopyResult) -> Metadata:
+    return {"dagster/row_count": result.source_rows, **of_shape(result.shape)}
+
+
 def of_copy(result: CopyResult, *, forced: bool) -> Metadata:
     """For the table's partition of the initial copy."""
     return {

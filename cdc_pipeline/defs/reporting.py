@@ -13,7 +13,7 @@ from cdc_pipeline.copying.copy import CopyResult
 from cdc_pipeline.defs import metadata
 from cdc_pipeline.defs.lineage import Lineage
 from cdc_pipeline.errors import CdcPipelineError
-from cdc_pipeline.model import TableId
+from cdc_pipeline.model import TableId, TableShape
 from cdc_pipeline.replication import Replication
 
 PROGRESS_SECONDS = 5.0
@@ -59,15 +59,23 @@ def copy(
             failed.append(result)
         else:
             shape = replication.parts.target.shape(result.table.target)
-            copied = metadata.of_copy(result, forced=config.force_resync)
-            landed = metadata.of_copied_target(result, shape)
-            partition, target = lineage.partition(result.table), lineage.target_key(result.table)
-            context.log_event(dg.AssetMaterialization(lineage.initial_copy, partition=partition, metadata=copied))
-            context.log_event(dg.AssetMaterialization(target, metadata=landed))
+            for event in _events(lineage, result, shape, forced=config.force_resync):
+                context.log_event(event)
     if failed:
         names = ", ".join(lineage.partition(result.table) for result in failed)
         reasons = {lineage.partition(result.table): str(result.error) for result in failed}
         raise dg.Failure(f"{len(failed)} of {len(partitions)} tables failed: {names}", metadata=reasons)
+
+
+def _events(
+    lineage: Lineage, result: CopyResult, shape: TableShape | None, *, forced: bool
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+    """Of a copied table: what was seen in the source, the copy itself, and what the target (of this shape) holds."""
+    table, partition = result.table, lineage.partition(result.table)
+    yield dg.AssetObservation(lineage.source_key(table), metadata=metadata.of_source(result))
+    copied = metadata.of_copy(result, forced=forced)
+    yield dg.AssetMaterialization(lineage.initial_copy, partition=partition, metadata=copied)
+    yield dg.AssetMaterialization(lineage.target_key(table), metadata=metadata.of_copied_target(result, shape))
 
 
 def register(lineage: Lineage, replication: Replication) -> dg.AssetMaterialization:

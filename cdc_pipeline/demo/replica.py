@@ -33,6 +33,8 @@ target: {{url: "{target}", password: "${{{target_password}}}"}}
 kafka: {{bootstrap_servers: "{kafka}"}}
 # In place of the password, the connector's JSON has this reference, which the Connect worker resolves.
 connect: {{url: "{connect}", source_password: "${{directory:{secrets}:{password_file}}}"}}
+# Debezium reads the table definitions without a global read lock: that one would need the privilege RELOAD.
+connector: {{snapshot.locking.mode: none}}
 tables: [{tables}]
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -24,7 +25,8 @@ from cdc_pipeline.local.site import Report, Site
 
 INSTANCE_FILE = Path(__file__).resolve().parents[2] / "dagster.yaml"
 DEFINITIONS = "cdc_pipeline.definitions"
-ANSWER_WITHIN, END_WITHIN, RUNS_END_WITHIN = 30.0, 20.0, 15.0
+ANSWER_WITHIN, RUNS_END_WITHIN, END_WITHIN = 30.0, 15.0, 20.0
+REST_ENDS_WITHIN = 5.0  # code servers have nothing to lose, but may take ten seconds to see it
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 LOADED = """{ workspaceOrError { __typename ... on PythonError { message } ... on Workspace { locationEntries {
@@ -111,7 +113,7 @@ class Dagster:
                 # psutil looks first whether it is the same process still.
                 with suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
-            psutil.wait_procs(rest, END_WITHIN)
+            psutil.wait_procs(rest, REST_ENDS_WITHIN)
         self._started = False
         if was_running:
             self.report("dagster: ended")
@@ -135,6 +137,8 @@ class Dagster:
         deadline = time.monotonic() + RUNS_END_WITHIN
         try:
             active = [run["runId"] for run in self.runs() if run["status"] not in FINISHED]
+            if not active:  # which Dagster would answer with an error 500
+                return
             self.ask(TERMINATE, ids=active)
             while time.monotonic() < deadline and any(run["status"] not in FINISHED for run in self.runs()):
                 time.sleep(0.2)
@@ -200,7 +204,8 @@ class Dagster:
         lines = []
         for event in events:
             if event["__typename"] == "ExecutionStepFailureEvent":
-                lines.append((event["error"] or {}).get("message", "").strip())
+                message = (event["error"] or {}).get("message", "").strip()
+                lines.append(re.sub(r"^[\w.]+: ", "", message))  # the class of the exception
                 entries = (event["failureMetadata"] or {}).get("metadataEntries", [])
                 lines += [f"  {entry['label']}: {entry['text']}" for entry in entries if "text" in entry]
         lines = lines or [event["message"] for event in events if event["__typename"] == "RunFailureEvent"]

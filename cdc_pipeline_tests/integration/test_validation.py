@@ -24,7 +24,7 @@ from cdc_pipeline.local.site import Site, unprivileged_account
 from cdc_pipeline.local.stack import Endpoints, silent
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.replication import start_replication
-from cdc_pipeline.validation import validate
+from cdc_pipeline.validation import Validation, validate
 from cdc_pipeline_tests.conftest import Scenario
 
 pytestmark = pytest.mark.servers
@@ -64,13 +64,16 @@ def secrets(scenario: Scenario) -> list[str]:
     return [LOGIN_PASSWORD, *(str(make_url(url).password) for url in scenario.urls.values())]
 
 
-def found(scenario: Scenario, *tables: str, options: dict[str, bool] | None = None, **replaced: str) -> dict[str, str]:
-    """The problems that step 1 finds, by the name of their check; none of them tells a secret."""
-    validation = validate(Parts(configured(scenario, *tables, **replaced)), **(options or {}))
-    problems = {check.name: check.problem for check in validation.problems}
+def found(scenario: Scenario, *tables: str, **replaced: str) -> dict[str, str]:
+    """The problems that step 1 finds, by the name of their check."""
+    return problems_of(scenario, validate(Parts(configured(scenario, *tables, **replaced))))
+
+
+def problems_of(scenario: Scenario, validation: Validation) -> dict[str, str]:
+    """By the name of their check; none of them tells a secret."""
     for secret in secrets(scenario):
         assert secret not in str(validation.checks)
-    return problems
+    return {check.name: check.problem for check in validation.problems}
 
 
 def login(scenario: Scenario, role: str, user: str, password: str = LOGIN_PASSWORD, **parts: Any) -> str:
@@ -488,9 +491,7 @@ def test_a_server_without_a_binlog_is_told_so(
 
 def test_two_tables_cannot_have_one_target(mysql: Scenario) -> None:
     mysql.run("source", "CREATE TABLE clients LIKE users")
-    tables = "[users: {target: people}, clients: {target: people}]"
     problems = found(mysql, tables="[{users: {target: people}}, {clients: {target: people}}]")
-    assert tables  # the same, as an owner would write it over several lines
     assert problems.keys() == {"target table public.people"}
     assert f"{mysql.schema}.users, {mysql.schema}.clients" in problems["target table public.people"]
 
@@ -513,8 +514,9 @@ def test_two_tables_cannot_have_one_target(mysql: Scenario) -> None:
 def test_a_target_of_another_shape_says_what_differs(mysql: Scenario, columns: str, reason: str) -> None:
     mysql.run("target", f"CREATE TABLE {mysql.target_table('users')} ({columns})")
     name = f"target table public.{mysql.target_table('users')}"
-    for options in ({}, {"force_resync": True}, {"adopt": True}):
-        problems = found(mysql, options=options)
+    parts = Parts(configured(mysql))
+    for found_so in (validate(parts), validate(parts, force_resync=True), validate(parts, adopt=True)):
+        problems = problems_of(mysql, found_so)
         assert problems.keys() == {name}
         assert reason in problems[name]
         assert "Alter or drop it" in problems[name]
@@ -545,8 +547,8 @@ def test_a_target_with_rows_that_nobody_knows_names_both_ways_out(scenario: Make
     assert "already has 2 rows" in problem
     assert "--force-resync" in problem
     assert "--adopt" in problem
-    assert found(made, options={"force_resync": True}) == {}
-    assert found(made, options={"adopt": True}) == {}
+    assert validate(Parts(configured(made)), force_resync=True).problems == []
+    assert validate(Parts(configured(made)), adopt=True).problems == []
 
 
 def test_a_name_that_the_target_cannot_have_is_refused(mysql: Scenario) -> None:
@@ -595,7 +597,7 @@ def test_a_target_table_of_somebody_else_is_a_problem_and_no_crash(mysql: Scenar
 
 def traces(scenario: Scenario, config: ReplicationConfig) -> dict[str, object]:
     """Whatever a replication may leave behind on any server."""
-    topics = AdminClient({"bootstrap.servers": scenario.stack.kafka}).list_topics(timeout=10).topics
+    topics = AdminClient({"bootstrap.servers": str(scenario.stack.kafka)}).list_topics(timeout=10).topics
     connectors = requests.get(f"{scenario.stack.connect}/connectors", timeout=30).json()
     left: dict[str, object] = {
         "topics": [topic for topic in topics if config.topic_prefix in topic],

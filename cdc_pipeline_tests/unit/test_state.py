@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_nothing_becomes_pending_again() -> None:
     (STREAMING, FAILED, RESYNCING, COPIED),  # the stream failed, the way out is a re-sync
 ], ids=" ".join)  # fmt: skip
 def test_the_ways_that_a_table_goes_are_legal(path: tuple[TableState, ...]) -> None:
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in pairwise(path):
         assert after in _LEGAL[before]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -116,8 +117,8 @@ def test_a_change_of_the_tables_columns_is_named() -> None:
 
 @pytest.mark.parametrize("shape", [KEYED, KEYLESS])
 @pytest.mark.parametrize(
-    "bad", [event(CREATE), event(UPDATE), event(CREATE, after=image(1, 5)), event(CREATE, after={"id": 1})]
-)  # type: ignore[arg-type]
+    "bad", [event(CREATE), event(UPDATE), event(CREATE, after={**image(1), "name": 5}), event(CREATE, after={"id": 1})]
+)
 def test_an_event_that_is_refused_leaves_the_batch_as_it_was(shape: TableShape, bad: ChangeEvent) -> None:
     builder = BatchBuilder(shape, UNAVAILABLE)
     builder.add(event(CREATE, after=image(2)))
@@ -257,7 +258,7 @@ def keyless_history(actions: Sequence[tuple[str, Image, bool, bool]]) -> tuple[l
 
 def runs(events: Sequence[ChangeEvent], cuts: set[int]) -> list[Sequence[ChangeEvent]]:
     places = [0, *sorted(cut for cut in cuts if cut < len(events)), len(events)]
-    return [events[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [events[start:end] for start, end in pairwise(places)]
 
 
 @settings(max_examples=150)

@@ -158,9 +158,7 @@ def test_a_reference_stands_in_place_of_the_password(kind: str) -> None:
     assert "hunter2" not in str(built)
 
 
-@pytest.mark.parametrize(
-    ("seen", "address"), [("mysql-1:3307", ("mysql-1", "3307")), ("mysql-1", ("mysql-1", "3306"))]
-)
+@pytest.mark.parametrize(("seen", "address"), [("mysql-1:3307", ("mysql-1", "3307")), ("mysql-1", ("mysql-1", "3306"))])
 def test_the_worker_may_see_the_source_elsewhere(seen: str, address: tuple[str, str]) -> None:
     built = json_of(source={"url": "mysql://cdc@localhost:13306/shop", "seen_by_connect_as": seen})
     assert (built["database.hostname"], built["database.port"]) == address

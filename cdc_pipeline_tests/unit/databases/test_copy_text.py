@@ -36,7 +36,7 @@ def test_a_row_is_one_line(rows: list[list[str | None]]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, b"\\N\n"), ("", b"\n"), ("NULL", b"NULL\n"), ("\\N", b"\\\\N\n"), ("a\tb", b"a\\tb\n"), ("ß", b"\xc3\x9f\n")],
+    [(None, b"\\N\n"), ("", b"\n"), ("NULL", b"NULL\n"), ("\\N", b"\\\\N\n"), ("a\tb", b"a\\tb\n")],
 )
 def test_null_is_none_of_the_texts_that_look_like_it(value: str | None, text: bytes) -> None:
     assert render([[value]]) == text

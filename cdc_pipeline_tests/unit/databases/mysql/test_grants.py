@@ -43,9 +43,7 @@ def test_a_global_privilege_holds_for_every_schema() -> None:
     assert not cdc.has("REPLICATION CLIENT")
 
 
-@pytest.mark.parametrize(
-    ("schema", "held"), [("shop_1", True), ("shopX1", False), ("shop_12", False), ("shop", False)]
-)
+@pytest.mark.parametrize(("schema", "held"), [("shop_1", True), ("shopX1", False), ("shop_12", False), ("shop", False)])
 def test_an_escaped_underscore_is_no_wildcard(schema: str, held: bool) -> None:
     assert grants(r"GRANT LOCK TABLES ON `shop\_1`.* TO `cdc`@`%`").has("LOCK TABLES", schema) is held
 

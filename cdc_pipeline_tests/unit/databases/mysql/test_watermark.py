@@ -52,7 +52,8 @@ parts = st.lists(st.tuples(origins, intervals), max_size=6)
 
 
 def written(parts: list[tuple[str, tuple[int, int]]]) -> str:
-    return ",".join(f"{origin}:{first}-{last}" if last > first else f"{origin}:{first}" for origin, (first, last) in parts)
+    intervals = [(origin, f"{first}-{last}" if last > first else str(first)) for origin, (first, last) in parts]
+    return ",".join(f"{origin}:{interval}" for origin, interval in intervals)
 
 
 def naive(parts: list[tuple[str, tuple[int, int]]]) -> set[tuple[str, int]]:
