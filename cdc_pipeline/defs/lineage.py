@@ -114,8 +114,8 @@ class Lineage:
             self.source_key(table),
             group_name=self.name,
             kinds={source.kind},
-            description=f"Table {table.source} of {source.display}. Its owner writes it; this replication only reads.",
-            metadata=_place(source, table.source),
+            description=f"Table {table.source} of {_place(source)}. Its owner writes it; this replication only reads.",
+            metadata={"server": _place(source), "table": str(table.source)},
         )
 
     def _target_spec(self, table: Replicated) -> dg.AssetSpec:
@@ -125,9 +125,9 @@ class Lineage:
             deps=[self.initial_copy, self.stream, self.source_key(table)],
             group_name=self.name,
             kinds={target.kind},
-            description=f"Table {table.target} of {target.display}: kept equal to {table.source}. "
+            description=f"Table {table.target} of {_place(target)}: kept equal to {table.source}. "
             "Materialized by its copy, and at most once a minute while changes arrive.",
-            metadata=_place(target, table.target),
+            metadata={"server": _place(target), "table": str(table.target)},
         )
 
     def _stream_spec(self) -> dg.AssetSpec:
@@ -168,5 +168,5 @@ def _short(table: TableId, default_schema: str) -> str:
     return table.name if table.schema == default_schema else str(table)
 
 
-def _place(endpoint: Endpoint, table: TableId) -> dict[str, str]:
-    return {"server": endpoint.display, "table": str(table)}
+def _place(endpoint: Endpoint) -> str:
+    return f"{endpoint.kind}://{_server(endpoint)}"
