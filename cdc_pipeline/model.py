@@ -63,7 +63,8 @@ class Kind(StrEnum):
 class ColumnType:
     """A canonical type. `size` is bits for INTEGER, FLOAT and BITS, digits for DECIMAL, characters for TEXT,
     bytes for BINARY, digits of a second for TIME, TIMESTAMP and INSTANT; None means unlimited (or the most
-    there is)."""
+    there is). A `fixed` TEXT, BINARY or BITS has always this length; a `fixed` JSON is rewritten into its database's
+    own form, with numbers of `size` bits (MySQL) or any (jsonb), where another keeps the text as it came."""
 
     kind: Kind
     size: int | None = None
@@ -77,8 +78,10 @@ class ColumnType:
         if self.kind != other.kind and not (self.kind in texts and other.kind in texts):
             if self.kind == Kind.TIMESTAMP and other.kind == Kind.INSTANT:  # kept in UTC
                 return self.size is None or (other.size is not None and self.size >= other.size)
-            as_text = {Kind.JSON: None, Kind.UUID: 36}
+            as_text = {Kind.UUID: 36} if other.size == 64 else {Kind.UUID: 36, Kind.JSON: None}
             return self.kind == Kind.TEXT and other.kind in as_text and self.size in (None, as_text[other.kind])
+        if self.kind == Kind.JSON:
+            return self.fixed == other.fixed and self.size in (None, other.size)
         if self.fixed and not (other.fixed and (self.kind == Kind.TEXT or self.size == other.size)):
             return False  # a fixed length pads what is shorter, and a text's own trailing blanks are lost in it
         if self.kind == Kind.INTEGER:

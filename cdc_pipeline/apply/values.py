@@ -23,7 +23,7 @@ _DAY = 86_400_000_000  # microseconds
 
 def converter(column: Column) -> Callable[[Any], str | None]:
     """The function that makes this column's values canonical. It raises ValueNotRepresentable."""
-    convert = _converter(column.canonical)
+    convert = _year if column.declared.startswith("year") else _converter(column.canonical)
 
     def canonical(value: Any) -> str | None:
         if value is None:
@@ -78,6 +78,11 @@ def _integer(value: Any) -> str:
     if not isinstance(value, int):
         raise TypeError(f"a whole number expected, not {type(value).__name__}")
     return str(int(value))
+
+
+def _year(value: Any) -> str:
+    """The year 0000 of MySQL's YEAR, which the binary log counts from 1900; its other years begin with 1901."""
+    return "0" if value == 1900 else _integer(value)
 
 
 def _unsigned(value: Any) -> str:

@@ -139,8 +139,9 @@ def replications_folder(home: Path) -> Path:
 
 def write_replication(servers: Servers, home: Path) -> ReplicationConfig:
     """The file as its owner would write it: it holds no password."""
-    source = servers.mysql_url.set(drivername="mysql", username=LOGIN, password=None, database=SOURCE)
-    target = servers.postgresql_url.set(drivername="postgresql", username=LOGIN, password=None, database=TARGET)
+    mysql, postgresql = servers.mysql_url, servers.postgresql_url
+    source = URL.create("mysql", LOGIN, host=mysql.host, port=mysql.port, database=SOURCE)
+    target = URL.create("postgresql", LOGIN, host=postgresql.host, port=postgresql.port, database=TARGET)
     text = REPLICATION.format(
         source=source.render_as_string(),
         target=target.render_as_string(),

@@ -41,6 +41,7 @@ HOLDS = [
     (t(Kind.TEXT, 10), t(Kind.TEXT, 10, fixed=True)),
     (t(Kind.TEXT, 10, fixed=True), t(Kind.TEXT, 8, fixed=True)),
     (t(Kind.TEXT), t(Kind.JSON)),
+    (t(Kind.JSON, fixed=True), t(Kind.JSON, 64, fixed=True)),
     (t(Kind.TEXT, 36), t(Kind.UUID)),
     (t(Kind.BINARY), t(Kind.BINARY, 16)),
     (t(Kind.BINARY, 20), t(Kind.BINARY, 16, fixed=True)),
@@ -65,6 +66,9 @@ DOES_NOT_HOLD = [
     (t(Kind.TEXT, 9), t(Kind.TEXT, 10)),
     (t(Kind.TEXT, 255), t(Kind.TEXT)),
     (t(Kind.TEXT, 255), t(Kind.JSON)),
+    (t(Kind.TEXT), t(Kind.JSON, 64, fixed=True)),
+    (t(Kind.JSON, 64, fixed=True), t(Kind.JSON, fixed=True)),
+    (t(Kind.JSON, fixed=True), t(Kind.JSON)),
     (t(Kind.TEXT, 35), t(Kind.UUID)),
     (t(Kind.TEXT, 10, fixed=True), t(Kind.TEXT, 10)),  # a fixed length loses trailing blanks
     (t(Kind.BINARY, 16), t(Kind.BINARY, 17)),

@@ -55,7 +55,7 @@ class MySqlDialect(Dialect):
             "datetime": ColumnType(Kind.TIMESTAMP, size or 0),
             "timestamp": ColumnType(Kind.INSTANT, size or 0),
             "year": ColumnType(Kind.INTEGER, 16),
-            "json": ColumnType(Kind.JSON),
+            "json": ColumnType(Kind.JSON, 64, fixed=True),
         }.get(name)
 
     def column_type(self, type: ColumnType, *, in_key: bool) -> str:
@@ -83,6 +83,8 @@ class MySqlDialect(Dialect):
             case Kind.TIMESTAMP | Kind.INSTANT:
                 # DATETIME, in UTC, for instants too: TIMESTAMP ends in 2038.
                 return f"DATETIME({6 if type.size is None else type.size})"
+            case Kind.JSON if type.size == 64:
+                return "JSON"
             case Kind.JSON:
                 # Not JSON: that type rewrites numbers and the order of keys, so the text would not be the source's.
                 return "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"

@@ -46,7 +46,7 @@ class PostgreSqlDialect(Dialect):
             "timestamp without time zone": ColumnType(Kind.TIMESTAMP, precision),
             "timestamp with time zone": ColumnType(Kind.INSTANT, precision),
             "json": ColumnType(Kind.JSON),
-            "jsonb": ColumnType(Kind.JSON),
+            "jsonb": ColumnType(Kind.JSON, fixed=True),
             "uuid": ColumnType(Kind.UUID),
         }.get(name)
 
@@ -78,7 +78,7 @@ class PostgreSqlDialect(Dialect):
             case Kind.INSTANT:
                 return f"timestamptz{size}"
             case Kind.JSON:
-                return "jsonb"
+                return "jsonb" if type.fixed else "json"
             case Kind.UUID:
                 return "uuid"
 

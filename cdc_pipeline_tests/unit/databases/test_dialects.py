@@ -167,7 +167,7 @@ def test_load_data_converts_what_the_text_is_not_the_value_of() -> None:
         ("time(3)", ColumnType(Kind.TIME, 3)),
         ("datetime", ColumnType(Kind.TIMESTAMP, 0)),
         ("timestamp(6)", ColumnType(Kind.INSTANT, 6)),
-        ("json", ColumnType(Kind.JSON)),
+        ("json", ColumnType(Kind.JSON, 64, fixed=True)),
         ("point", None),
     ],
 )
@@ -191,7 +191,8 @@ def test_types_of_mysqls_catalogue(declared: str, type: ColumnType | None) -> No
         ("timestamp(3) without time zone", ColumnType(Kind.TIMESTAMP, 3)),
         ("timestamp with time zone", ColumnType(Kind.INSTANT, 6)),
         ("time(0) without time zone", ColumnType(Kind.TIME, 0)),
-        ("jsonb", ColumnType(Kind.JSON)),
+        ("jsonb", ColumnType(Kind.JSON, fixed=True)),
+        ("json", ColumnType(Kind.JSON)),
         ("uuid", ColumnType(Kind.UUID)),
         ("point", None),
         ("tsvector", None),
