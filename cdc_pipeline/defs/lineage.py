@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,13 @@ STREAM_IS_LATE, STREAM_IS_DEAD = timedelta(minutes=5), timedelta(minutes=15)
 def identifier(name: str) -> str:
     """A replication's name as Dagster's names must be: letters, digits and underscores."""
     return re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
+def _key_part(name: str) -> str:
+    """A database's name in an asset key, whose parts must be identifiers too. A changed one carries a mark of what it
+    was, for `a b` and `a-b` are different tables."""
+    part = identifier(name)
+    return part if part == name else f"{part}_{zlib.crc32(name.encode()) & 0xFFFF:04x}"
 
 
 @dataclass(frozen=True)
@@ -79,21 +87,22 @@ class Lineage:
 
     def partition(self, table: Replicated) -> str:
         """A table as its owner calls it: with its schema, unless that is the default one."""
-        return _short(table.source, self._default_schemas[0])
+        return table.source.name if table.source.schema == self._default_schemas[0] else str(table.source)
 
     def sources_of(self, partitions: list[str]) -> list[str]:
         """The full source names of these partitions: a short one could mean a table of another schema."""
         return [str(table.source) for table in self.tables if self.partition(table) in partitions]
 
     def source_key(self, table: Replicated) -> dg.AssetKey:
-        return dg.AssetKey(["source", self._label(self.config.source), self.partition(table)])
+        return self._key("source", self.config.source, table.source, self._default_schemas[0])
 
     def target_key(self, table: Replicated) -> dg.AssetKey:
-        short = _short(table.target, self._default_schemas[1])
-        return dg.AssetKey(["target", self._label(self.config.target), short])
+        return self._key("target", self.config.target, table.target, self._default_schemas[1])
 
-    def _label(self, endpoint: Endpoint) -> str:
-        return self.labels.get(_server(endpoint), endpoint.database)
+    def _key(self, role: str, endpoint: Endpoint, table: TableId, default_schema: str) -> dg.AssetKey:
+        database = self.labels.get(_server(endpoint), endpoint.database)
+        schema = [] if table.schema == default_schema else [table.schema]
+        return dg.AssetKey([role, *(_key_part(name) for name in (database, *schema, table.name))])
 
     @cached_property
     def _default_schemas(self) -> tuple[str, str]:
@@ -147,7 +156,11 @@ def database_labels(endpoints: Iterable[Endpoint]) -> dict[str, str]:
     """Longer names for databases of the same name on different servers: their tables are not the same assets."""
     servers = {_server(endpoint): endpoint.database for endpoint in endpoints}
     shared = {name for name, count in Counter(servers.values()).items() if count > 1}
-    return {server: f"{name} ({server.partition('/')[0]})" for server, name in servers.items() if name in shared}
+    return {
+        server: identifier(f"{name}_on_{server.partition('/')[0]}")
+        for server, name in servers.items()
+        if name in shared
+    }
 
 
 def _server(endpoint: Endpoint) -> str:
@@ -162,10 +175,6 @@ def _named_tables(config: ReplicationConfig, default_schema: str) -> list[TableI
             schema, _, name = rule.pattern.rpartition(".")
             named.append(TableId(schema or default_schema, name))
     return named
-
-
-def _short(table: TableId, default_schema: str) -> str:
-    return table.name if table.schema == default_schema else str(table)
 
 
 def _place(endpoint: Endpoint) -> str:

@@ -15,7 +15,8 @@ from cdc_pipeline.state import HAS_WATERMARK, LEASE_SECONDS, ConsumerRecord, Con
 
 TICK_SECONDS = 5
 STARTING_SECONDS = 2 * LEASE_SECONDS  # how long a started run may take until it holds the lease
-SHORTEST_WAIT, LONGEST_WAIT = 5, 300  # seconds, between a failure and the next attempt
+SHORTEST_WAIT, LONGEST_WAIT = 5, 300  # seconds, between a second failure in a row and the next attempt
+HEALTHY_SECONDS = 60  # a run that lasted longer had consumed: its failure begins a new count
 RUNS_KEPT = 30  # of the consumer: about a week; older ones would only fill the event log
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -30,11 +31,11 @@ def keep_consuming(lineage: Lineage) -> dg.SensorDefinition:
         job_name=f"{name}_consume",
         minimum_interval_seconds=TICK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Launches the consumer, and again when its run has ended or died: after a failure in 5 seconds, "
-        "then ever later, up to 5 minutes. It waits while nothing is registered, while another process (such as "
-        "`cdc-pipeline start`) consumes, and while the owner wants the stream stopped. Terminating a consumer's run "
-        "is such a wish: it is kept as `stopped` until `cdc-pipeline resume`, a start_replication run, or a consume "
-        "run that is launched by hand.",
+        description="Launches the consumer, and again when its run has ended or died: at once after a failure, then "
+        "after 5 seconds and ever later, up to 5 minutes. It waits while nothing is registered, while another process "
+        "(such as `cdc-pipeline start`) consumes, and while the owner wants the stream stopped. Terminating a "
+        "consumer's run is such a wish: it is kept as `stopped` until `cdc-pipeline resume`, a start_replication run, "
+        "or a consume run that is launched by hand.",
     )
     def keep_consuming(context: dg.SensorEvaluationContext) -> Decision:
         try:
@@ -58,11 +59,11 @@ class Keeper:
     def decide(self) -> Decision:
         if not self.state.exists() or not self.state.captured_tables:
             return dg.SkipReason("There is no connector yet: run start_replication, or copy and register.")
-        runs = self.instance.get_run_records(self.job, limit=RUNS_KEPT)
         lease = self.state.consumer()
-        for record in runs:
-            if not record.dagster_run.is_finished:
-                return self._wait_for(record, lease)
+        for record in self._runs():
+            if not record.dagster_run.is_finished and not self._is_dead(record, lease):
+                return dg.SkipReason(f"Run {_show(record)} is on its way.")
+        runs = self._runs()
         if runs and runs[0].dagster_run.status is dg.DagsterRunStatus.CANCELED:
             self._keep_as_wish(runs[0].dagster_run.run_id)
         if self.state.desired is Desired.STOPPED:
@@ -72,20 +73,22 @@ class Keeper:
             return dg.SkipReason(f"Another process consumes: {place}, heartbeat {lease.age:.0f} s ago.")
         return self._after_failures(runs)
 
-    def _wait_for(self, record: dg.RunRecord, lease: ConsumerRecord | None) -> Decision:
-        """A run is on its way. One that is started must prove by its lease that it lives: Dagster cannot tell."""
+    def _runs(self) -> Sequence[dg.RunRecord]:
+        return self.instance.get_run_records(self.job, limit=RUNS_KEPT)
+
+    def _is_dead(self, record: dg.RunRecord, lease: ConsumerRecord | None) -> bool:
+        """A started run must prove by its lease that it lives: Dagster cannot tell. Reports one that does not."""
         run = record.dagster_run
         if run.status is not dg.DagsterRunStatus.STARTED:
-            return dg.SkipReason(f"Run {run.run_id[:8]} is {run.status.value.lower()}.")
+            return False  # dagster.yaml limits how long a run may be on its way up or down
         if lease is not None and lease.run_id == run.run_id:
             silent, limit = lease.age, LEASE_SECONDS
         else:
             silent, limit = time.time() - (record.start_time or time.time()), STARTING_SECONDS
         if silent <= limit:
-            return dg.SkipReason(f"Run {run.run_id[:8]} consumes, heartbeat {silent:.0f} s ago.")
-        message = f"No heartbeat for {silent:.0f} s: its process is dead."
-        self.instance.report_run_failed(run, message)
-        return dg.SkipReason(f"Run {run.run_id[:8]}: {message} Reported as failed.")
+            return False
+        self.instance.report_run_failed(run, f"No heartbeat for {silent:.0f} s: its process is dead.")
+        return True
 
     def _keep_as_wish(self, run_id: str) -> None:
         """A canceled run is its owner's wish, once: what the owner wants later shall win over it."""
@@ -104,11 +107,11 @@ class Keeper:
 
     def _after_failures(self, runs: Sequence[dg.RunRecord]) -> Decision:
         failures = consecutive_failures(runs)
-        if failures:
+        if failures > 1:
             left = (runs[0].end_time or 0) + wait_after(failures) - time.time()
             if left > 0:
                 error = getattr(self.state.consumer(), "error", "")
-                return dg.SkipReason(f"{failures} failure(s) in a row; next attempt in {left:.0f} s. {error}".strip())
+                return dg.SkipReason(f"{failures} failures in a row; next attempt in {left:.0f} s. {error}".strip())
         self._forget_old_runs()
         return dg.RunRequest(tags=self.lineage.tags)
 
@@ -118,21 +121,26 @@ class Keeper:
             self.instance.delete_run(run.run_id)
 
 
+def _show(record: dg.RunRecord) -> str:
+    run = record.dagster_run
+    return f"{run.run_id[:8]} ({run.status.value.lower()})"
+
+
 def consecutive_failures(runs: Sequence[dg.RunRecord]) -> int:
-    """How many of the latest runs failed soon after their start. One that had consumed for longer begins a new
-    count."""
+    """How many of the latest runs failed soon after their start."""
     failures = 0
     for record in runs:
         if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
             break
         failures += 1
-        if record.start_time and record.end_time and record.end_time - record.start_time > LONGEST_WAIT:
+        if record.start_time and record.end_time and record.end_time - record.start_time > HEALTHY_SECONDS:
             break
     return failures
 
 
 def wait_after(failures: int) -> float:
-    return min(SHORTEST_WAIT * 2.0 ** (failures - 1), LONGEST_WAIT)
+    """Seconds. The first is answered at once, which is: at the next tick."""
+    return min(SHORTEST_WAIT * 2.0 ** (failures - 2), LONGEST_WAIT) if failures > 1 else 0
 
 
 def register_when_copied(lineage: Lineage) -> dg.SensorDefinition:

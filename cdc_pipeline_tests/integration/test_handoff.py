@@ -16,9 +16,9 @@ DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
 MakeScenario = Callable[..., Scenario]
 
 
-def _copy(replication: Replication, **options: bool) -> dict[str, str]:
-    replication.prepare(force_resync=options.get("force_resync", False))
-    results = list(replication.copy(**options))
+def _copy(replication: Replication, *, force_resync: bool = False, adopt: bool = False) -> dict[str, str]:
+    replication.prepare(force_resync=force_resync)
+    results = list(replication.copy(force_resync=force_resync, adopt=adopt))
     assert [result.error for result in results if result.error] == []
     return {result.table.source.name: result.outcome for result in results}
 
