@@ -7,6 +7,7 @@ in the caller's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -450,10 +451,15 @@ class State:
             connection.commit()
 
     def take_lease(self, run_id: str, group: str, host: str, pid: int) -> ConsumerRecord | None:
-        """Become the consumer. Returns the one that holds the lease if it is alive, else None."""
+        """Become the consumer. Returns the one that holds the lease if it is alive, else None.
+
+        A holder on this very host whose process is gone is dead at once; any other one when its heartbeat is old.
+        Should that ever be wrong (two containers of one host name), the loser is fenced, not the data harmed.
+        """
         with self._locked_consumer() as (connection, holder):
             if holder is not None and holder.is_alive and holder.run_id != run_id:
-                return holder
+                if holder.host != host or _process_exists(holder.pid):
+                    return holder
             values = {
                 "run_id": run_id, "consumer_group": group, "state": ConsumerState.STARTING, "host": host, "pid": pid,
                 "started_at": func.now(), "heartbeat": func.now(), "attempt": 0, "error": None,
@@ -474,3 +480,13 @@ class State:
             mine = connection.execute(update(table).where(*is_mine).values(**values)).rowcount == 1
             connection.commit()
         return mine
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

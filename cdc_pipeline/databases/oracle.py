@@ -188,7 +188,8 @@ class OracleDatabase(Database):
 
 _COLUMNS = (
     "SELECT owner, table_name, column_name, data_type, "
-    "CASE WHEN char_length > 0 THEN char_length ELSE data_length END, data_precision, data_scale, nullable, default_length FROM all_tab_columns "
+    "CASE WHEN char_length > 0 THEN char_length ELSE data_length END, "
+    "data_precision, data_scale, nullable, default_length FROM all_tab_columns "
     "WHERE owner IN :schemas AND table_name IN :names ORDER BY owner, table_name, column_id"
 )
 _KEYS = (
@@ -201,12 +202,13 @@ _KEYS = (
 class OracleSnapshot(Snapshot):
     """A flashback query: every read states the SCN, so no transaction is held open."""
 
-    def __init__(self, database: OracleSource, watermark: ScnWatermark) -> None:
+    def __init__(self, database: OracleSource, scn: int) -> None:
         self.database = database
-        self.watermark = watermark
+        self.scn = scn
+        self.watermark = ScnWatermark(scn)
 
     def copy_to(self, shape: TableShape, file: BinaryIO) -> int:
-        select = f"{self.database.dialect.select(shape)} AS OF SCN {self.watermark.scn}"
+        select = f"{self.database.dialect.select(shape)} AS OF SCN {self.scn}"
         count = 0
         with self.database.connect().execution_options(stream_results=True) as connection:
             for rows in connection.exec_driver_sql(select).partitions(ROWS_AT_A_TIME):
@@ -259,7 +261,7 @@ class OracleSource(OracleDatabase, Source):
 
     @contextmanager
     def snapshot(self, shape: TableShape) -> Iterator[OracleSnapshot]:
-        yield OracleSnapshot(self, ScnWatermark(self._scn()))
+        yield OracleSnapshot(self, self._scn())
 
 
 class OracleTarget(OracleDatabase, Target):
