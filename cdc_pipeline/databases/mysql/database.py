@@ -37,7 +37,7 @@ class RetryableStatementFailed(DatabaseUnavailable):
 class MySqlDatabase(Database):
     dialect = MySqlDialect()
     driver = "mysql+pymysql"
-    driver_modules = ("pymysql", "mysql")
+    driver_modules = ("pymysql",)
 
     def session_options(self) -> dict[str, Any]:
         return {

@@ -1,12 +1,10 @@
 """Reads MySQL's text protocol and passes the bytes on, undecoded.
 
-The protocol's text of a value already is its canonical text, so nothing is converted. MySQL Connector/Python's C
-extension reads a table three times as fast as PyMySQL does; where it is missing, PyMySQL reads.
+The protocol's text of a value already is its canonical text, so nothing is converted.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -16,13 +14,7 @@ from sqlalchemy.engine import URL
 
 from cdc_pipeline.databases import copy_text
 
-try:
-    from mysql.connector.connection_cext import CMySQLConnection
-except ImportError:
-    CMySQLConnection = None
-
 ROWS_AT_A_TIME = 2000
-_CONNECTING = threading.Lock()  # the C client initializes itself with the first connection, which is not thread-safe
 _SESSION = "SET time_zone = '+00:00', net_write_timeout = 600, wait_timeout = 86400"
 
 
@@ -30,19 +22,21 @@ class RawReader:
     """One session that reads one snapshot."""
 
     def __init__(self, url: URL, options: Mapping[str, Any]) -> None:
-        login = {"host": url.host, "port": url.port or 3306, "user": url.username, "password": url.password or ""}
-        self.connection: Any
-        if CMySQLConnection is not None and not options:
-            with _CONNECTING:
-                self.connection = CMySQLConnection(
-                    **login, database=url.database, charset="utf8mb4", connection_timeout=10, use_pure=False
-                )
-        else:
-            self.connection = pymysql.connect(
-                **login, database=url.database, charset="utf8mb4", connect_timeout=10, **options
-            )
-        self.is_c = not isinstance(self.connection, pymysql.Connection)
+        self.connection = pymysql.connect(
+            host=url.host or "localhost",
+            port=url.port or 3306,
+            user=url.username,
+            password=url.password or "",
+            database=url.database,
+            charset="utf8mb4",
+            connect_timeout=10,
+            cursorclass=pymysql.cursors.SSCursor,
+            **options,
+        )
         self._execute(_SESSION)
+        # No decoders and no character set: every field is handed out as the bytes that came.
+        self.connection.decoders = {}
+        self.connection.use_unicode = False
 
     def start_snapshot(self) -> None:
         self._execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -64,13 +58,7 @@ class RawReader:
             cursor.execute(sql)
 
     def _batches(self, select: str) -> Iterator[Sequence[Sequence[bytes | None]]]:
-        if self.is_c:
-            cursor = self.connection.cursor(raw=True, buffered=False)
-        else:
-            # No decoders and no character set: PyMySQL then hands out each field's bytes.
-            self.connection.decoders = {}
-            self.connection.use_unicode = False
-            cursor = self.connection.cursor(pymysql.cursors.SSCursor)
+        cursor = self.connection.cursor()
         cursor.execute(select)
         while rows := cursor.fetchmany(ROWS_AT_A_TIME):
             yield rows
