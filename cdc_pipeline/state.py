@@ -457,9 +457,9 @@ class State:
         Should that ever be wrong (two containers of one host name), the loser is fenced, not the data harmed.
         """
         with self._locked_consumer() as (connection, holder):
-            if holder is not None and holder.is_alive and holder.run_id != run_id:
-                if holder.host != host or _process_exists(holder.pid):
-                    return holder
+            another = holder is not None and holder.is_alive and holder.run_id != run_id
+            if another and (holder.host != host or _process_exists(holder.pid)):
+                return holder
             values = {
                 "run_id": run_id, "consumer_group": group, "state": ConsumerState.STARTING, "host": host, "pid": pid,
                 "started_at": func.now(), "heartbeat": func.now(), "attempt": 0, "error": None,
