@@ -157,7 +157,9 @@ def resync(replication: Replication, tables: tuple[str, ...]) -> int:
 
 def _copy(replication: Replication, tables: tuple[str, ...], *, force_resync: bool, adopt: bool) -> int:
     replication.check(force_resync=force_resync, adopt=adopt)
-    replication.prepare(force_resync=force_resync)
+    # A start position that is lost may be taken anew only where every table is copied anew.
+    chosen = {replication.table(name) for name in tables}
+    replication.prepare(force_resync=force_resync and chosen == set(replication.tables))
     with progress_bars() as on_progress:
         results = list(replication.copy(tables, force_resync=force_resync, adopt=adopt, on_progress=on_progress))
     return NOT_DONE if any(result.error for result in results) else GOOD

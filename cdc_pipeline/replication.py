@@ -108,7 +108,7 @@ class Replication:
         sources = [table.source for table in tables]
         parts.state.create()
         for table in tables:
-            parts.state.add_table(table.source, table.target)
+            parts.state.add_table(table.source, table.target, table.topic)
         parts.broker.create_topics([table.topic for table in tables])
         if self.registration.is_registered:
             try:

@@ -130,6 +130,10 @@ class ConsumerRecord:
     def is_alive(self) -> bool:
         return self.state in ACTIVE and self.age < LEASE_SECONDS
 
+    def is_alive_seen_from(self, host: str) -> bool:
+        """On its own host a consumer whose process is gone is dead at once."""
+        return self.is_alive and (self.host != host or _process_exists(self.pid))
+
 
 _LONG = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 
@@ -277,8 +281,8 @@ class State:
         ]
         return {record.source: record for record in records}
 
-    def add_table(self, source: TableId, target: TableId) -> None:
-        """Remember a table as PENDING, unless it is known."""
+    def add_table(self, source: TableId, target: TableId, topic: str) -> None:
+        """Remember a table as PENDING, and its topic's first partition, unless they are known."""
         values = {
             "replication": self.replication,
             "source_schema": source.schema,
@@ -294,6 +298,8 @@ class State:
         with self.target.connect() as connection:
             if connection.execute(select(self.tables.c.state).where(*self._is(source))).one_or_none() is None:
                 connection.execute(insert(self.tables).values(values))
+            if not self._offsets(connection, [topic]):
+                self._write_offset(connection, topic, 0, 0, 0, None, None)
             connection.commit()
 
     def move_table(self, connection: Connection, source: TableId, state: TableState, **fields: Any) -> None:
@@ -320,14 +326,19 @@ class State:
             return self._offsets(connection, topics)
 
     def _offsets(
-        self, connection: Connection, topics: Iterable[str] | None, *, lock: bool = False
+        self,
+        connection: Connection,
+        topics: Iterable[str] | None,
+        *,
+        lock: bool = False,
+        skip_locked: bool = False,
     ) -> dict[tuple[str, int], OffsetRecord]:
         table = self.offsets
         query = select(table).where(table.c.replication == self.replication)
         if topics is not None:
             query = query.where(table.c.topic.in_(sorted(topics)))
         if lock:
-            query = query.order_by(table.c.topic, table.c.topic_partition).with_for_update()
+            query = query.order_by(table.c.topic, table.c.topic_partition).with_for_update(skip_locked=skip_locked)
         records = [OffsetRecord(*row[1:]) for row in connection.execute(query)]
         return {(record.topic, record.partition): record for record in records}
 
@@ -337,6 +348,11 @@ class State:
         for partition, offset in offsets.items():
             record = known.get((topic, partition))
             self._write_offset(connection, topic, partition, offset, (record.epoch if record else 0) + 1, None, record)
+
+    def lock_topic(self, connection: Connection, topic: str) -> None:
+        """Hold a table's topic until the caller's transaction ends: one copy of a table at a time. Whoever locks both
+        locks this first and the table's row second."""
+        self._offsets(connection, [topic], lock=True)
 
     def fence(self, connection: Connection, topic: str) -> None:
         """Whoever consumes this topic now cannot commit any more until it claims it anew."""
@@ -350,18 +366,20 @@ class State:
         """Become the one consumer of these partitions: raises each one's epoch, commits.
 
         `tables` maps topics to source tables. A partition whose table is in copy, or was never copied, is not
-        claimed: the table's row is locked first, as a copy does before it fences, so neither can slip past the other.
-        Returns the claimed offsets, and the records of their tables by topic.
+        claimed: its row is locked first, as a copy does before it fences, so neither can slip past the other; one that
+        a copy holds is passed over. Returns the claimed offsets, and the records of their tables by topic.
         """
         with self.target.connect() as connection:
+            there = self._offsets(connection, tables)
+            known = self._offsets(connection, tables, lock=True, skip_locked=True)
             records = self._records(connection, lock=True)
             ready = {
                 topic: records[table]
                 for topic, table in tables.items()
                 if table in records and records[table].state in HAS_WATERMARK
             }
-            wanted = sorted((topic, partition) for topic, partition in partitions if topic in ready)
-            known = self._offsets(connection, ready, lock=True)
+            held = there.keys() - known.keys()
+            wanted = sorted(key for key in partitions if key[0] in ready and key not in held)
             for topic, partition in wanted:
                 record = known.get((topic, partition))
                 epoch, offset = (record.epoch + 1, record.next_offset) if record else (1, 0)
@@ -457,8 +475,7 @@ class State:
         Should that ever be wrong (two containers of one host name), the loser is fenced, not the data harmed.
         """
         with self._locked_consumer() as (connection, holder):
-            another = holder is not None and holder.is_alive and holder.run_id != run_id
-            if another and (holder.host != host or _process_exists(holder.pid)):
+            if holder is not None and holder.run_id != run_id and holder.is_alive_seen_from(host):
                 return holder
             values = {
                 "run_id": run_id, "consumer_group": group, "state": ConsumerState.STARTING, "host": host, "pid": pid,

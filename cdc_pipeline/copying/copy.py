@@ -125,6 +125,7 @@ class Copier:
                 self.on_progress(table.source, rows, source_rows)
 
         with self.source.snapshot(shape) as snapshot, self.target.connect() as connection:
+            self.state.lock_topic(connection, table.topic)
             if not self.target.is_empty(table.target):  # counted before the consumer let go
                 self.target.truncate(connection, table.target)
             rows, size = transfer(snapshot, shape, self.target, connection, table.target, on_rows)
@@ -151,6 +152,7 @@ class Copier:
         ends = self._topic_ends(table)
         with self.source.snapshot(shape) as snapshot, self.target.connect() as connection:
             watermark = snapshot.watermark.to_text()
+            self.state.lock_topic(connection, table.topic)
             self.state.move_table(
                 connection, table.source, TableState.COPIED, watermark=watermark, shape=shape.to_json()
             )
@@ -163,6 +165,7 @@ class Copier:
         streaming = self.state.table_records()[table.source].state in (TableState.STREAMING, TableState.RESYNCING)
         with self.target.connect() as connection:
             state = TableState.RESYNCING if streaming else TableState.COPYING
+            self.state.lock_topic(connection, table.topic)  # waits for a copy of the same table that is under way
             self.state.move_table(connection, table.source, state)
             self.state.fence(connection, table.topic)
             connection.commit()

@@ -175,3 +175,27 @@ def test_truncate_arrives(scenario: MakeScenario, source: str, target: str) -> N
     replication.consume(until_caught_up=True)
     assert shop.rows("target", f"SELECT count(*) FROM {shop.target_table('accounts')}") == [(0,)]
     shop.assert_equal(replication)
+
+
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_two_copies_of_one_table_at_once_follow_one_another(scenario: MakeScenario, source: str, target: str) -> None:
+    shop = scenario(source, target)
+    create_tables(shop)
+    config = shop.config("journal")
+    Replication(config).prepare()
+    failures: list[BaseException] = []
+
+    def copy() -> None:
+        try:
+            for result in Replication(config).copy(force_resync=True):
+                assert result.error is None, result.error
+        except BaseException as error:  # noqa: BLE001 - asserted below
+            failures.append(error)
+
+    threads = [threading.Thread(target=copy) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    shop.assert_equal(Replication(config))
