@@ -107,10 +107,11 @@ class Copier:
         return self._load(table, shape, source_rows, target_rows)
 
     def _ensure_target(self, table: Replicated, shape: TableShape) -> None:
-        if self.target.shape(table.target) is None:
-            with self.target.connect() as connection:
+        with self.target.connect() as connection:
+            self.state.lock_topic(connection, table.topic)  # another copy may be about to make it too
+            if self.target.shape(table.target) is None:
                 self.target.create_table(connection, table.target, shape)
-                connection.commit()
+            connection.commit()
 
     def _load(self, table: Replicated, shape: TableShape, source_rows: int, target_rows: int) -> CopyResult:
         started = time.monotonic()
