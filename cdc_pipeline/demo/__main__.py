@@ -89,6 +89,7 @@ class Demo:
         """Returns whether all tables are equal; without `--once` it ends by KeyboardInterrupt only."""
         self._only_one_at_a_time()
         self.dagster = Dagster(self.home, self.wishes.port, self.say)
+        self.dagster.end()  # that of a demo which was killed: its sensors would go on registering and consuming
         servers = self._start_servers()
         self.replication = self._make_shop(servers)
         self.workload = self._start_workload(servers)

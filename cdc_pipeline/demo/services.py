@@ -65,7 +65,6 @@ class Dagster:
 
     def start(self) -> None:
         """Start with an empty history; return when the replication's definitions are loaded."""
-        self.end()  # what a demo left that was killed
         if self.site.folder.exists():
             shutil.rmtree(self.site.folder)
         self.site.make_files()
