@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -27,7 +27,7 @@ from cdc_pipeline.demo.screen import Screen, moment
 from cdc_pipeline.demo.services import FINISHED, Dagster
 from cdc_pipeline.demo.workload import Workload
 from cdc_pipeline.errors import CdcPipelineError
-from cdc_pipeline.local import stack
+from cdc_pipeline.local import processes, stack
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.status import get_unified_status
 from cdc_pipeline.verify import verify
@@ -118,8 +118,8 @@ class Demo:
             raise CdcPipelineError(reason=f"Another demo is running in {self.home}.") from None
 
     def _start_servers(self) -> Servers:
-        """The stack; what of it ran before is left running at the end."""
-        before = {name for name, url in asdict(stack.status(self.home)).items() if url}
+        """The stack; what of it ran before is left running at the end, also if it is slow to answer just now."""
+        before = {name for name in stack.SERVERS if processes.running(stack.site_of(self.home, name))}
         if not self.wishes.keep_stack:
             self.clean_up.callback(self._end_servers, before)
         if len(before) < len(stack.DEFAULT):
