@@ -34,8 +34,12 @@ class GtidSet:
 
     def includes(self, other: GtidSet) -> bool:
         """Whether every transaction of the other set is in this one."""
-        return all(
-            self._covers(origin, first, last)
+        return self.lacks(other) == 0
+
+    def lacks(self, other: GtidSet) -> int:
+        """How many transactions of the other set are not in this one."""
+        return sum(
+            last - first + 1 - sum(max(0, min(last, b) - max(first, a) + 1) for a, b in self.intervals.get(origin, []))
             for origin, intervals in other.intervals.items()
             for first, last in intervals
         )
