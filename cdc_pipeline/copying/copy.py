@@ -163,11 +163,11 @@ class Copier:
         return CopyResult(table, "adopted", source_rows, target_rows, watermark=watermark, shape=shape)
 
     def _take_from_consumer(self, table: Replicated) -> None:
-        streaming = self.state.table_records()[table.source].state in (TableState.STREAMING, TableState.RESYNCING)
         with self.target.connect() as connection:
-            state = TableState.RESYNCING if streaming else TableState.COPYING
-            self.state.lock_topic(connection, table.topic)  # waits for a copy of the same table that is under way
-            self.state.move_table(connection, table.source, state)
+            self.state.lock_topic(connection, table.topic)  # waits for a copy, or the consumer's claim, under way
+            before = self.state.table_records()[table.source].state
+            streaming = before in (TableState.STREAMING, TableState.RESYNCING)
+            self.state.move_table(connection, table.source, TableState.RESYNCING if streaming else TableState.COPYING)
             self.state.fence(connection, table.topic)
             connection.commit()
 

@@ -3,12 +3,15 @@ once. `journal` has no key, so one event too many or too few shows."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import Connection
 
 from cdc_pipeline.replication import Replication, start_replication
+from cdc_pipeline.state import TableState
 from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 
@@ -86,6 +89,28 @@ def test_a_table_is_synced_again_while_it_streams(scenario: MakeScenario, source
     consumer.join()
     assert failures == []
     shop.assert_equal(last)
+
+
+def test_a_consumer_that_claims_a_table_just_before_its_copy_gives_it_up(
+    scenario: MakeScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = scenario("mysql", "postgresql")
+    create_tables(shop)
+    replication = shop.replication("journal")
+    _copy(replication)
+    table = replication.table("journal")
+    state, other = replication.parts.state, shop.replication("journal").parts.state
+    lock_topic, locks = state.lock_topic, itertools.count()
+
+    def claim_and_lock(connection: Connection, topic: str) -> None:
+        if next(locks) == 1:  # the one that takes the table from the consumer
+            claimed, _ = other.claim("a consumer", [(topic, 0)], {topic: table.source})
+            assert claimed
+        lock_topic(connection, topic)
+
+    monkeypatch.setattr(state, "lock_topic", claim_and_lock)
+    assert _copy(replication, force_resync=True) == {"journal": "reloaded"}
+    assert state.table_records()[table.source].state is TableState.COPIED
 
 
 def test_without_force_a_table_with_data_is_skipped_and_with_force_it_is_reloaded(scenario: MakeScenario) -> None:

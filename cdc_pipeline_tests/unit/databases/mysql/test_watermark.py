@@ -46,6 +46,20 @@ def test_a_set_includes_another_if_it_has_all_of_it(larger: str, smaller: str, i
     assert GtidSet(larger).includes(GtidSet(smaller)) is included
 
 
+@pytest.mark.parametrize(
+    ("larger", "smaller", "lacking"),
+    [
+        (f"{A}:1-10", f"{A}:3-11", 1),
+        (f"{A}:1-4:6-10", f"{A}:3-7", 1),
+        ("", f"{A}:5-7,{B}:1", 4),
+        (f"{A}:2-3:5:9-20", f"{A}:1-10", 5),
+        (f"{A}:1-10", f"{A}:2-3", 0),
+    ],
+)
+def test_a_set_counts_what_it_lacks_of_another(larger: str, smaller: str, lacking: int) -> None:
+    assert GtidSet(larger).lacks(GtidSet(smaller)) == lacking
+
+
 origins = st.sampled_from([A, B, f"{A}:blue"])
 intervals = st.tuples(st.integers(1, 20), st.integers(0, 5)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 parts = st.lists(st.tuples(origins, intervals), max_size=6)
