@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cdc_pipeline.apply.consumer import Consumer, Progress
@@ -27,6 +28,7 @@ from cdc_pipeline.validation import Validation, validate
 
 CaughtUp = Callable[[Mapping[tuple[str, int], int]], bool]
 CHECK_SECONDS = 0.2
+STIR_SECONDS = 1.5  # longer than Debezium's heartbeat interval, within which it reports once
 
 
 def start_replication(
@@ -258,14 +260,17 @@ class Replication:
         mark = parts.source.mark()
         topics = [table.topic for table in self.tables]
         goal: dict[tuple[str, int], int] = {}
-        reached = False
+        reached, next_stir = False, time.monotonic() + STIR_SECONDS
 
         def check(offsets: Mapping[tuple[str, int], int]) -> bool:
-            nonlocal reached
+            nonlocal reached, next_stir
             if not reached:
                 offset = parts.connect.offsets(name)
                 if not offset or not parts.source.reached(offset, mark):
                     self._require_running_connector()
+                    if time.monotonic() >= next_stir:
+                        parts.source.stir()
+                        next_stir = time.monotonic() + STIR_SECONDS
                     return False
                 goal.update(parts.broker.ends(topics))
                 reached = True

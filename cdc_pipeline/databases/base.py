@@ -230,6 +230,9 @@ class Source(Database):
         """A position at or after every transaction that has committed by now; a connector will reach it even if
         nothing more is written."""
 
+    def stir(self) -> None:
+        """Make an idle log move, if this login may: for those who wait for a connector to report its position."""
+
     @abstractmethod
     def reached(self, offset: Mapping[str, Any], mark: Position) -> bool:
         """Whether a connector with this offset has delivered everything up to the mark."""
