@@ -10,13 +10,15 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import update_wrapper
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -24,16 +26,19 @@ from cdc_pipeline.config import find_replication
 from cdc_pipeline.copying.copy import OnProgress
 from cdc_pipeline.errors import CdcPipelineError, ValidationFailed
 from cdc_pipeline.local.command import local
-from cdc_pipeline.model import TableId
+from cdc_pipeline.model import Replicated, TableId
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import Desired
 from cdc_pipeline.status import get_unified_status
+from cdc_pipeline.validation import ColumnMapping
 from cdc_pipeline.validation import validate as validate_all
 from cdc_pipeline.verify import verify as verify_tables
 
 GOOD, NOT_GOOD, NOT_DONE = 0, 1, 2
+WIDE = 200  # characters of a line where no terminal limits it: a file or a pipe gets every name whole
 
-console = Console()
+_terminal = Console()
+console = _terminal if _terminal.is_terminal else Console(width=WIDE)
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON, for programs.")
 until_caught_up_option = click.option(
     "--until-caught-up", is_flag=True, help="End when every change written before this moment has been applied."
@@ -110,14 +115,34 @@ def progress_bars() -> Iterator[OnProgress]:
 @click.option("--force-resync", is_flag=True, help="As if tables with data would be reloaded.")
 @click.option("--adopt", is_flag=True, help="As if tables with data would be taken as equal.")
 def validate(replication: Replication, as_json: bool, force_resync: bool, adopt: bool) -> int:
-    """Step 1 alone: look at everything, change nothing."""
+    """Step 1 alone: look at everything, say what each column becomes, change nothing."""
     found = validate_all(replication.parts, force_resync=force_resync, adopt=adopt)
     if as_json:
-        click.echo(json.dumps([{"check": c.name, "ok": c.ok, "problem": c.problem} for c in found.checks], indent=2))
+        checks = [{"check": c.name, "ok": c.ok, "problem": c.problem} for c in found.checks]
+        tables = [
+            {
+                "source": str(table.source),
+                "target": str(table.target),
+                "columns": [asdict(column) for column in columns],
+            }
+            for table, columns in found.mappings.items()
+        ]
+        click.echo(json.dumps({"checks": checks, "tables": tables}, indent=2))
     else:
+        for table, columns in found.mappings.items():
+            _show_mapping(table, columns)
         for check in found.checks:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}{'' if check.ok else ': ' + check.problem}")
     return NOT_GOOD if found.problems else GOOD
+
+
+def _show_mapping(replicated: Replicated, columns: Sequence[ColumnMapping]) -> None:
+    table = Table("column", "source type", "is a", "target type", title=f"{replicated.source} → {replicated.target}")
+    for c in columns:
+        name = f"{c.column} (key)" if c.in_key else c.column
+        cells = (name, c.source_type, c.kind or "unknown", c.target_type or "-")
+        table.add_row(*map(escape, cells))
+    console.print(table)
 
 
 @command("start")

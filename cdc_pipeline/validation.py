@@ -13,13 +13,26 @@ from cdc_pipeline.parts import Parts
 from cdc_pipeline.state import IN_COPY, TableRecord
 
 
+@dataclass(frozen=True)
+class ColumnMapping:
+    """What one column becomes. Types as the databases write them; `kind` is the canonical one between them."""
+
+    column: str
+    source_type: str
+    kind: str  # empty: no mapping, and step 1 refuses the table
+    target_type: str
+    in_key: bool
+
+
 @dataclass
 class Validation:
-    """What step 1 found: its checks, and the tables with their shapes for the steps that follow."""
+    """What step 1 found: its checks, the tables with their shapes for the steps that follow, and what each column
+    becomes."""
 
     checks: list[Check] = field(default_factory=list)
     tables: list[Replicated] = field(default_factory=list)
     shapes: dict[TableId, TableShape] = field(default_factory=dict)
+    mappings: dict[Replicated, list[ColumnMapping]] = field(default_factory=dict)
 
     @property
     def problems(self) -> list[Check]:
@@ -75,6 +88,7 @@ def _check_source(parts: Parts, found: Validation) -> None:
         if not unsupported:
             found.checks.append(Check(f"source table {table.source} types"))
     found.tables, found.shapes = tables, shapes
+    found.mappings = {table: _mapping(parts, shapes[table.source], None) for table in tables}
     found.checks += parts.source.source_checks([shapes[table.source] for table in tables], parts.config.slot_name)
 
 
@@ -92,6 +106,7 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
     shapes = parts.target.shapes([table.target for table in found.tables])
     records = parts.state.table_records() if parts.state.exists() else {}
     for table in found.tables:
+        found.mappings[table] = _mapping(parts, found.shapes[table.source], shapes.get(table.target))
         if len(table.target.name) > parts.target.dialect.longest_identifier:
             fix = f"its name is longer than {parts.target.dialect.longest_identifier} characters; set `target:`"
             found.checks.append(Check(f"target table {table.target}", fix))
@@ -99,6 +114,18 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
             problem = shape_problem(parts, found.shapes[table.source], shapes[table.target])
             problem = problem or ("" if force_resync or adopt else _data_problem(parts, table, records))
             found.checks.append(Check(f"target table {table.target}", problem))
+
+
+def _mapping(parts: Parts, source: TableShape, target: TableShape | None) -> list[ColumnMapping]:
+    """What each column becomes: in the table that is there, or in the one that the copy will make."""
+    there = {column.name: column.declared for column in target.columns} if target else {}
+    mappings = []
+    for column in source.columns:
+        in_key = column.name in source.key
+        made = parts.target.dialect.column_type(column.type, in_key=in_key) if column.type else ""
+        becomes = there.get(column.name, made)
+        mappings.append(ColumnMapping(column.name, column.declared, str(column.type or ""), becomes, in_key))
+    return mappings
 
 
 def shape_problem(parts: Parts, source: TableShape, target: TableShape) -> str:

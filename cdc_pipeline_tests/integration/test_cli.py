@@ -25,8 +25,9 @@ COMMANDS = [
 Make = Callable[..., Scenario]
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CDC_PIPELINE_REPLICATIONS": str(folder), "COLUMNS": "200", "PYTHONWARNINGS": "error"}
+def run(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    own = {"CDC_PIPELINE_REPLICATIONS": str(folder), "COLUMNS": "200", "PYTHONWARNINGS": "error"}
+    environment = {**os.environ, **own, **variables}
     return subprocess.run(
         [PROGRAM, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
@@ -146,7 +147,7 @@ def test_of_two_replications_one_must_be_named(tmp_path: Path) -> None:
 def test_validate_lists_every_check(shop: Scenario) -> None:
     done = run("validate", "--json", folder=shop.folder)
     assert done.returncode == GOOD, done.stderr
-    checks = data(done)
+    checks = data(done)["checks"]
     assert all(check.keys() == {"check", "ok", "problem"} for check in checks)
     assert all(check["ok"] and check["problem"] == "" for check in checks)
     names = {check["check"] for check in checks}
@@ -154,14 +155,45 @@ def test_validate_lists_every_check(shop: Scenario) -> None:
 
     for_people = run("validate", folder=shop.folder)
     assert for_people.returncode == GOOD
-    assert for_people.stdout.splitlines() == [f"ok    {check['check']}" for check in checks]
+    assert for_people.stdout.splitlines()[-len(checks) :] == [f"ok    {check['check']}" for check in checks]
+
+
+def test_validate_says_what_each_column_becomes(shop: Scenario) -> None:
+    shop.run("source", "ALTER TABLE orders ADD made DATETIME(3), ADD area GEOMETRY")
+    shop.run("target", f"CREATE TABLE {shop.target_table('users')} (id bigint PRIMARY KEY, name text)")
+    done = run("validate", "--json", folder=shop.folder)
+    assert done.returncode == NOT_GOOD  # the geometry
+    columns = {
+        f"{table['source'].partition('.')[2]}.{c['column']}": (c["kind"], c["target_type"], c["in_key"])
+        for table in data(done)["tables"]
+        for c in table["columns"]
+    }
+    assert columns == {
+        "users.id": ("integer(32)", "bigint", True),  # the table that is there
+        "users.name": ("text(50)", "text", False),
+        "orders.id": ("integer(32)", "integer", True),  # the one to be made
+        "orders.total": ("decimal(10, 2)", "numeric(10, 2)", False),
+        "orders.made": ("timestamp(3)", "timestamp(3)", False),
+        "orders.area": ("", "", False),
+    }
+    for_people = run("validate", folder=shop.folder).stdout
+    assert any("total" in line and "decimal(10,2)" in line for line in for_people.splitlines())
+    assert any("id (key)" in line and "bigint" in line for line in for_people.splitlines())
+    assert any("area" in line and "unknown" in line for line in for_people.splitlines())
+
+
+def test_a_pipe_gets_every_name_whole(shop: Scenario) -> None:
+    name = "a_table_whose_name_is_as_long_as_postgresql_lets_it_be"
+    shop.run("source", f"CREATE TABLE {name} (id INT PRIMARY KEY)")
+    shop.write(name)
+    assert f".{name} " in run("validate", folder=shop.folder, COLUMNS="40").stdout
 
 
 def test_a_failed_check_is_told_and_exits_with_1(shop: Scenario) -> None:
     shop.write("users", "nowhere")
     done = run("validate", "--json", folder=shop.folder)
     assert done.returncode == NOT_GOOD
-    (failed,) = [check for check in data(done) if not check["ok"]]
+    (failed,) = [check for check in data(done)["checks"] if not check["ok"]]
     assert failed["check"] == "source table nowhere"
     assert "no table of" in failed["problem"]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, NullPool, create_engine
 
+from cdc_pipeline.local.stack import Endpoints
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import TableState
 from cdc_pipeline_tests.conftest import Scenario
@@ -89,6 +90,38 @@ def test_a_table_is_synced_again_while_it_streams(scenario: MakeScenario, source
     consumer.join()
     assert failures == []
     shop.assert_equal(last)
+
+
+@pytest.fixture
+def gtids_optional(stack: Endpoints) -> Iterator[None]:
+    """The MySQL server as one that was never, or not yet wholly, moved to GTIDs."""
+
+    def switch(*modes: str) -> None:
+        with create_engine(stack.mysql or "", isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+            for mode in modes:
+                connection.exec_driver_sql(f"SET GLOBAL gtid_mode = {mode}")
+
+    switch("ON_PERMISSIVE", "OFF_PERMISSIVE")
+    yield
+    switch("ON_PERMISSIVE", "ON")
+
+
+@pytest.mark.usefixtures("gtids_optional")
+def test_without_gtids_positions_of_the_binary_log_tell_the_same(scenario: MakeScenario) -> None:
+    shop = scenario("mysql", "postgresql")
+    create_tables(shop)
+    replication = shop.replication(*TABLES)
+    with writing(shop) as writers:
+        wait_for_transactions(writers, 20)
+        _copy(replication)
+        wait_for_transactions(writers, 20)
+        replication.register()
+        wait_for_transactions(writers, 20)
+    replication.consume(until_caught_up=True)
+    shop.run("source", "TRUNCATE TABLE journal")
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
+    assert {(record.watermark or "")[:8] for record in replication.parts.state.table_records().values()} == {'{"file":'}
 
 
 def test_a_consumer_that_claims_a_table_just_before_its_copy_gives_it_up(

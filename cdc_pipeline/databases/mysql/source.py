@@ -102,12 +102,13 @@ class MySqlSource(MySqlDatabase, Source):
                 return  # not granted (RELOAD, or FLUSH_OPTIMIZER_COSTS): it takes longer, and is as right
 
     def _log_position(self, connection: Connection) -> dict[str, Any]:
-        """File, position and executed GTIDs, read at one moment."""
+        """File, position and executed GTIDs, read at one moment. In every GTID mode but ON a transaction may come
+        without a GTID, so neither we nor Debezium go by them."""
         new_name = (connection.dialect.server_version_info or ()) >= (8, 2)
         row = connection.exec_driver_sql(f"SHOW {'BINARY LOG' if new_name else 'MASTER'} STATUS").one()
         offset: dict[str, Any] = {"file": row[0], "pos": int(row[1])}
         gtids = "".join(str(row[4]).split())
-        if gtids:
+        if gtids and self.scalar(connection, "SELECT @@GLOBAL.gtid_mode") == "ON":
             offset["gtids"] = gtids
         return offset
 
