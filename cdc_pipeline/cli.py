@@ -30,15 +30,14 @@ from cdc_pipeline.model import Replicated, TableId
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import Desired
 from cdc_pipeline.status import get_unified_status
-from cdc_pipeline.validation import ColumnMapping
+from cdc_pipeline.validation import ColumnMapping, mappings
 from cdc_pipeline.validation import validate as validate_all
 from cdc_pipeline.verify import verify as verify_tables
 
 GOOD, NOT_GOOD, NOT_DONE = 0, 1, 2
 WIDE = 200  # characters of a line where no terminal limits it: a file or a pipe gets every name whole
 
-_terminal = Console()
-console = _terminal if _terminal.is_terminal else Console(width=WIDE)
+console = Console(width=None if sys.stdout.isatty() else WIDE)
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON, for programs.")
 until_caught_up_option = click.option(
     "--until-caught-up", is_flag=True, help="End when every change written before this moment has been applied."
@@ -117,6 +116,7 @@ def progress_bars() -> Iterator[OnProgress]:
 def validate(replication: Replication, as_json: bool, force_resync: bool, adopt: bool) -> int:
     """Step 1 alone: look at everything, say what each column becomes, change nothing."""
     found = validate_all(replication.parts, force_resync=force_resync, adopt=adopt)
+    becomes = mappings(replication.parts, found)
     if as_json:
         checks = [{"check": c.name, "ok": c.ok, "problem": c.problem} for c in found.checks]
         tables = [
@@ -125,11 +125,11 @@ def validate(replication: Replication, as_json: bool, force_resync: bool, adopt:
                 "target": str(table.target),
                 "columns": [asdict(column) for column in columns],
             }
-            for table, columns in found.mappings.items()
+            for table, columns in becomes.items()
         ]
         click.echo(json.dumps({"checks": checks, "tables": tables}, indent=2))
     else:
-        for table, columns in found.mappings.items():
+        for table, columns in becomes.items():
             _show_mapping(table, columns)
         for check in found.checks:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}{'' if check.ok else ': ' + check.problem}")
@@ -137,7 +137,8 @@ def validate(replication: Replication, as_json: bool, force_resync: bool, adopt:
 
 
 def _show_mapping(replicated: Replicated, columns: Sequence[ColumnMapping]) -> None:
-    table = Table("column", "source type", "is a", "target type", title=f"{replicated.source} → {replicated.target}")
+    title = escape(f"{replicated.source} → {replicated.target}")
+    table = Table("column", "source type", "is a", "target type", title=title)
     for c in columns:
         name = f"{c.column} (key)" if c.in_key else c.column
         cells = (name, c.source_type, c.kind or "unknown", c.target_type or "-")
@@ -231,7 +232,8 @@ def _show_status(answer: dict[str, Any]) -> None:
         table.add_column(name, justify="right")
     for row in answer["tables"]:
         numbers = (row["rows_copied"], row["inserted"], row["updated"], row["deleted"], row["lag_events"])
-        table.add_row(row["source"], row["target"], row["state"], *(f"{number:,}" for number in numbers))
+        names = (escape(row["source"]), escape(row["target"]))
+        table.add_row(*names, row["state"], *(f"{number:,}" for number in numbers))
     console.print(table)
     for error in answer["errors"]:
         console.print(f"Error: {error}", markup=False)
@@ -262,7 +264,7 @@ def verify(replication: Replication, as_json: bool, tables: tuple[str, ...]) -> 
         for c in comparisons:
             numbers = (c.source_rows, c.target_rows, c.missing, c.extra, c.different)
             result = "[green]equal[/]" if c.equal else "[red]DIFFERENT[/]"
-            table.add_row(str(c.table), str(c.target), result, *(f"{number:,}" for number in numbers))
+            table.add_row(escape(str(c.table)), escape(str(c.target)), result, *(f"{number:,}" for number in numbers))
         console.print(table)
     return GOOD if all(c.equal for c in comparisons) else NOT_GOOD
 

@@ -304,12 +304,15 @@ class State:
 
     def move_table(self, connection: Connection, source: TableId, state: TableState, **fields: Any) -> None:
         """One legal transition, in the caller's transaction. Raises IllegalTransition."""
-        query = select(self.tables.c.state).where(*self._is(source)).with_for_update()
-        before = TableState(connection.execute(query).scalar_one())
+        before = self._state_of(connection, source)
         if state not in _LEGAL[before]:
             raise IllegalTransition(table=source, before=before, after=state)
         values = {"state": state, "error": None, "changed_at": func.now(), **fields}
         connection.execute(update(self.tables).where(*self._is(source)).values(**values))
+
+    def _state_of(self, connection: Connection, source: TableId) -> TableState:
+        query = select(self.tables.c.state).where(*self._is(source)).with_for_update()
+        return TableState(connection.execute(query).scalar_one())
 
     def _is(self, source: TableId) -> Iterable[Any]:
         columns = self.tables.c
@@ -354,8 +357,12 @@ class State:
         locks this first and the table's row second."""
         self._offsets(connection, [topic], lock=True)
 
-    def fence(self, connection: Connection, topic: str) -> None:
-        """Whoever consumes this topic now cannot commit any more until it claims it anew."""
+    def take_for_copy(self, connection: Connection, source: TableId, topic: str) -> None:
+        """A table is in copy from here on: whoever consumes its topic now cannot commit any more until it claims it
+        anew. Waits for a copy, or a consumer's claim, that is under way."""
+        self.lock_topic(connection, topic)
+        streaming = self._state_of(connection, source) in (TableState.STREAMING, TableState.RESYNCING)
+        self.move_table(connection, source, TableState.RESYNCING if streaming else TableState.COPYING)
         table = self.offsets
         is_topic = (table.c.replication == self.replication, table.c.topic == topic)
         connection.execute(update(table).where(*is_topic).values(epoch=table.c.epoch + 1, owner=None))

@@ -26,13 +26,12 @@ class ColumnMapping:
 
 @dataclass
 class Validation:
-    """What step 1 found: its checks, the tables with their shapes for the steps that follow, and what each column
-    becomes."""
+    """What step 1 found: its checks, and the tables with their shapes for the steps that follow."""
 
     checks: list[Check] = field(default_factory=list)
     tables: list[Replicated] = field(default_factory=list)
-    shapes: dict[TableId, TableShape] = field(default_factory=dict)
-    mappings: dict[Replicated, list[ColumnMapping]] = field(default_factory=dict)
+    shapes: dict[TableId, TableShape] = field(default_factory=dict)  # of source tables
+    targets: dict[TableId, TableShape] = field(default_factory=dict)  # of the target tables that exist
 
     @property
     def problems(self) -> list[Check]:
@@ -88,7 +87,6 @@ def _check_source(parts: Parts, found: Validation) -> None:
         if not unsupported:
             found.checks.append(Check(f"source table {table.source} types"))
     found.tables, found.shapes = tables, shapes
-    found.mappings = {table: _mapping(parts, shapes[table.source], None) for table in tables}
     found.checks += parts.source.source_checks([shapes[table.source] for table in tables], parts.config.slot_name)
 
 
@@ -103,10 +101,9 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
             sources = ", ".join(str(table.source) for table in found.tables if table.target == target)
             fix = f"{sources} would all be copied into it; give each its own `target:`"
             found.checks.append(Check(f"target table {target}", fix))
-    shapes = parts.target.shapes([table.target for table in found.tables])
+    shapes = found.targets = parts.target.shapes([table.target for table in found.tables])
     records = parts.state.table_records() if parts.state.exists() else {}
     for table in found.tables:
-        found.mappings[table] = _mapping(parts, found.shapes[table.source], shapes.get(table.target))
         if len(table.target.name) > parts.target.dialect.longest_identifier:
             fix = f"its name is longer than {parts.target.dialect.longest_identifier} characters; set `target:`"
             found.checks.append(Check(f"target table {table.target}", fix))
@@ -114,6 +111,12 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
             problem = shape_problem(parts, found.shapes[table.source], shapes[table.target])
             problem = problem or ("" if force_resync or adopt else _data_problem(parts, table, records))
             found.checks.append(Check(f"target table {table.target}", problem))
+
+
+def mappings(parts: Parts, found: Validation) -> dict[Replicated, list[ColumnMapping]]:
+    """What each column of each table becomes, as far as step 1 came."""
+    tables, there = found.tables, found.targets
+    return {table: _mapping(parts, found.shapes[table.source], there.get(table.target)) for table in tables}
 
 
 def _mapping(parts: Parts, source: TableShape, target: TableShape | None) -> list[ColumnMapping]:

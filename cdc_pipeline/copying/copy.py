@@ -164,11 +164,7 @@ class Copier:
 
     def _take_from_consumer(self, table: Replicated) -> None:
         with self.target.connect() as connection:
-            self.state.lock_topic(connection, table.topic)  # waits for a copy, or the consumer's claim, under way
-            before = self.state.table_records()[table.source].state
-            streaming = before in (TableState.STREAMING, TableState.RESYNCING)
-            self.state.move_table(connection, table.source, TableState.RESYNCING if streaming else TableState.COPYING)
-            self.state.fence(connection, table.topic)
+            self.state.take_for_copy(connection, table.source, table.topic)
             connection.commit()
 
     def _topic_ends(self, table: Replicated) -> dict[int, int]:

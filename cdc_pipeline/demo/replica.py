@@ -34,11 +34,8 @@ kafka: {{bootstrap_servers: "{kafka}"}}
 # In place of the password, the connector's JSON has this reference, which the Connect worker resolves.
 connect: {{url: "{connect}", source_password: "${{directory:{secrets}:{password_file}}}"}}
 connector:
-  # The table definitions are read without a global read lock: that one would need the privilege RELOAD.
+  # The table definitions are read without a global read lock: nobody who writes the shop has to wait.
   snapshot.locking.mode: none
-  # While nobody writes, MySQL tells Debezium so every 4 seconds (0.8 of this; by default every 48), and only then does
-  # the connector's offset move past the end of the last transaction: what `caught up` waits for.
-  connect.keep.alive.interval.ms: 5000
 tables: [{tables}]
 """
 
@@ -104,6 +101,8 @@ def make_source(servers: Servers, password: str) -> None:
         # LOCK TABLES: for the moment in which a snapshot of one table is taken.
         cursor.execute(f"GRANT SELECT, LOCK TABLES ON {SOURCE}.* TO '{LOGIN}'@'%'")
         cursor.execute(f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{LOGIN}'@'%'")
+        # Not needed: with it, waiting until an idle server is caught up takes seconds instead of most of a minute.
+        cursor.execute(f"GRANT RELOAD ON *.* TO '{LOGIN}'@'%'")
 
 
 def make_target(servers: Servers, password: str) -> None:

@@ -30,7 +30,9 @@ class GtidSet:
 
     def contains(self, gtid: str) -> bool:
         origin, _, number = gtid.lower().rpartition(":")
-        return self._covers(origin, int(number), int(number))
+        intervals = self.intervals.get(origin, [])
+        index = bisect_right(intervals, (int(number), 2**63)) - 1
+        return index >= 0 and intervals[index][1] >= int(number)
 
     def includes(self, other: GtidSet) -> bool:
         """Whether every transaction of the other set is in this one."""
@@ -43,11 +45,6 @@ class GtidSet:
             for origin, intervals in other.intervals.items()
             for first, last in intervals
         )
-
-    def _covers(self, origin: str, first: int, last: int) -> bool:
-        intervals = self.intervals.get(origin, [])
-        index = bisect_right(intervals, (first, 2**63)) - 1
-        return index >= 0 and intervals[index][1] >= last
 
 
 def _joined(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
