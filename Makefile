@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check format up status down constraints clean
+.PHONY: help setup demo test test-oracle lint check format up status down constraints clean
 
 BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
@@ -12,7 +12,7 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 help: ## List what there is
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(STAMP) ## Make .venv with everything in it (again only when the requirements have changed)
 
@@ -46,6 +46,9 @@ demo: setup ## Show the whole pipeline at work, until Ctrl-C (make demo ARGS=--h
 
 test: setup ## Run all tests; they start the servers that they need (make test ARGS="-k copy")
 	$(BIN)/python -m pytest $(ARGS)
+
+test-oracle: setup ## Test against your Oracle (CDC_PIPELINE_ORACLE_URL=oracle://user:password@host:1521/service)
+	$(BIN)/python -m pytest -o 'norecursedirs=.*' $(ARGS) cdc_pipeline_tests/oracle
 
 lint: setup ## Style, types, and who may import whom
 	$(BIN)/ruff check .

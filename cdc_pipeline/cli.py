@@ -138,10 +138,10 @@ def validate(replication: Replication, as_json: bool, force_resync: bool, adopt:
 
 def _show_mapping(replicated: Replicated, columns: Sequence[ColumnMapping]) -> None:
     title = escape(f"{replicated.source} → {replicated.target}")
-    table = Table("column", "source type", "is a", "target type", title=title)
+    table = Table("column", "source type", "is a", "target type", "note", title=title)
     for c in columns:
         name = f"{c.column} (key)" if c.in_key else c.column
-        cells = (name, c.source_type, c.kind or "unknown", c.target_type or "-")
+        cells = (name, c.source_type, c.kind or "unknown", c.target_type or "-", c.note)
         table.add_row(*map(escape, cells))
     console.print(table)
 

@@ -43,7 +43,9 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "database.hostname",
         "database.include.list",
         "database.password",
+        "database.pdb.name",
         "database.port",
+        "database.url",
         "database.user",
         "decimal.handling.mode",
         "errors.tolerance",
@@ -53,13 +55,19 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "heartbeat.interval.ms",
         "inconsistent.schema.handling.mode",
         "hstore.handling.mode",
+        "include.unknown.datatypes",
         "interval.handling.mode",
         "key.converter",
         "key.converter.schemas.enable",
+        "legacy.decimal.handling.strategy",
+        "lob.enabled",
+        "log.mining.strategy",
         "message.key.columns",
+        "money.fraction.digits",
         "name",
         "offset.mismatch.strategy",
         "plugin.name",
+        "provide.transaction.metadata",
         "publication.autocreate.mode",
         "publication.name",
         "schema.history.internal.kafka.bootstrap.servers",
@@ -199,6 +207,7 @@ class ReplicationConfig(_Model):
     tables: tuple[TableRule, ...]
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
+    foreign_keys: bool = Field(False, description="make the source's foreign keys in the target too")
     batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
 
     @field_validator("tables", mode="before")

@@ -48,16 +48,34 @@ class StatementFailed(CdcPipelineError):
     """{database}: {reason}"""
 
 
-class UnsupportedType(CdcPipelineError):
-    """Column {column} of {table} has the type {type}, which has no mapping yet."""
+class LoadRefused(StatementFailed):
+    """{database}: row {row} of what is loaded: {reason}"""
 
-    hint = "Leave the table out of the replication."
+    # Counted from 1. `column` is empty where the server names none.
+
+
+class ValueRefused(CdcPipelineError):
+    """{source}, row {key}: {what} in {table}: {reason}."""
+
+    hint = "Mend the value, or give the target's column a type that can hold it (docs/types.md)."
+
+
+class UnsupportedType(CdcPipelineError):
+    """Column {column} of {table} has the type {type}, which cannot be replicated: {reason}."""
+
+    hint = "Or leave the table out of the replication."
 
 
 class TargetNotEmpty(CdcPipelineError):
     """Target {target} already has {rows} rows, and nothing says which changes of {table} they hold."""
 
     hint = "Reload it with --force-resync, or vouch with --adopt that it equals the source now. Nothing was changed."
+
+
+class GeneratedColumnMissing(CdcPipelineError):
+    """Target {table} must generate {columns} itself, because no event carries the value; its columns do not."""
+
+    hint = "Drop the target table, so that the copy makes it, or set `target:`."
 
 
 class CopyIncomplete(CdcPipelineError):

@@ -40,6 +40,10 @@ class Kind(StrEnum):
     INSTANT        the same, in UTC
     JSON           JSON text
     UUID           lower-case, with hyphens
+    INTERVAL       ISO 8601, `P1Y2M3DT4H5M6.7S`, without parts that are zero
+    GEOMETRY       well-known binary as BINARY is written; one with an SRID as PostGIS extends it (EWKB)
+    ARRAY          PostgreSQL's `{1,NULL,"a b"}`
+    MAP            PostgreSQL's hstore, `"a"=>"1", "b"=>NULL`
     ============== ===========================================================
     """
 
@@ -57,6 +61,10 @@ class Kind(StrEnum):
     INSTANT = "instant"
     JSON = "json"
     UUID = "uuid"
+    INTERVAL = "interval"
+    GEOMETRY = "geometry"
+    ARRAY = "array"
+    MAP = "map"
 
 
 @dataclass(frozen=True)
@@ -64,22 +72,32 @@ class ColumnType:
     """A canonical type. `size` is bits for INTEGER, FLOAT and BITS, digits for DECIMAL, characters for TEXT,
     bytes for BINARY, digits of a second for TIME, TIMESTAMP and INSTANT; None means unlimited (or the most
     there is). A `fixed` TEXT, BINARY or BITS has always this length; a `fixed` JSON is rewritten into its database's
-    own form, with numbers of `size` bits (MySQL) or any (jsonb), where another keeps the text as it came."""
+    own form, with numbers of `size` bits (MySQL) or any (jsonb), where another keeps the text as it came.
+
+    `native` is the source's own type (`postgresql:inet`, `mysql:year`): a target of that family keeps the very type,
+    others what the rest says. `element` is the type of an ARRAY's elements."""
 
     kind: Kind
     size: int | None = None
     scale: int | None = None
     unsigned: bool = False
     fixed: bool = False
+    native: str = ""
+    element: ColumnType | None = None
+
+    def native_to(self, family: str) -> str:
+        """The source's own type, if it is one of this family of databases; else empty."""
+        mine, _, name = self.native.partition(":")
+        return name if mine == family else ""
 
     def can_hold(self, other: ColumnType) -> bool:
         """Whether every value of `other` fits in a column of this type, unchanged."""
-        texts = (Kind.TEXT, Kind.ENUM)
-        if self.kind != other.kind and not (self.kind in texts and other.kind in texts):
-            if self.kind == Kind.TIMESTAMP and other.kind == Kind.INSTANT:  # kept in UTC
-                return self.size is None or (other.size is not None and self.size >= other.size)
-            as_text = {Kind.UUID: 36} if other.size == 64 else {Kind.UUID: 36, Kind.JSON: None}
-            return self.kind == Kind.TEXT and other.kind in as_text and self.size in (None, as_text[other.kind])
+        if self == other or (self.native and self.native == other.native):
+            return True
+        if self.native and self.kind in _HAS_RULES_OF_ITS_OWN:
+            return False
+        if self.kind != other.kind and not (self.kind == Kind.TEXT and other.kind == Kind.ENUM):
+            return self._can_hold_as_another_kind(other)
         if self.kind == Kind.JSON:
             return self.fixed == other.fixed and self.size in (None, other.size)
         if self.fixed and not (other.fixed and (self.kind == Kind.TEXT or self.size == other.size)):
@@ -91,9 +109,29 @@ class ColumnType:
             return mine >= theirs and (self.scale or 0) >= (other.scale or 0)
         return self.size is None or (other.size is not None and self.size >= other.size)
 
+    def _can_hold_as_another_kind(self, other: ColumnType) -> bool:
+        if self.kind == Kind.INTEGER:
+            return other.kind == Kind.BOOLEAN
+        if self.kind == Kind.TIMESTAMP and other.kind == Kind.INSTANT:  # kept in UTC
+            return self.size is None or (other.size is not None and self.size >= other.size)
+        if self.kind == Kind.BINARY:
+            return other.kind == Kind.GEOMETRY and self.size is None
+        if self.kind != Kind.TEXT:
+            return False
+        longest = _TEXTS_OF_OTHER_KINDS.get(other.kind, 0)
+        return longest != 0 and (self.size is None or (longest is not None and longest <= self.size))
+
     def __str__(self) -> str:
+        if self.element:
+            return f"array of {self.element}"
         size = "" if self.size is None else f"({self.size}{'' if self.scale is None else f', {self.scale}'})"
         return f"{'unsigned ' if self.unsigned else ''}{self.kind}{size}"
+
+
+# A native type of these kinds takes nothing but its own values: an ENUM its labels, inet its addresses.
+_HAS_RULES_OF_ITS_OWN = (Kind.TEXT, Kind.ENUM, Kind.INTEGER, Kind.GEOMETRY, Kind.ARRAY, Kind.MAP)
+# The longest text of a kind that a TEXT column can keep as well; None: there is no longest.
+_TEXTS_OF_OTHER_KINDS = {Kind.UUID: 36, Kind.INTERVAL: 64, Kind.JSON: None, Kind.ARRAY: None, Kind.MAP: None}
 
 
 def _signed_bits(integer: ColumnType) -> int:
@@ -140,11 +178,14 @@ class TableShape:
     @classmethod
     def from_json(cls, text: str) -> TableShape:
         data = json.loads(text)
-        columns = tuple(
-            Column(**{**c, "type": c["type"] and ColumnType(**{**c["type"], "kind": Kind(c["type"]["kind"])})})
-            for c in data["columns"]
-        )
+        columns = tuple(Column(**{**column, "type": _type_from_json(column["type"])}) for column in data["columns"])
         return cls(TableId(**data["table"]), columns, tuple(data["key"]))
+
+
+def _type_from_json(data: Mapping[str, Any] | None) -> ColumnType | None:
+    if data is None:
+        return None
+    return ColumnType(**{**data, "kind": Kind(data["kind"]), "element": _type_from_json(data.get("element"))})
 
 
 @dataclass(frozen=True)
@@ -238,10 +279,12 @@ class Comparison:
     extra: int = 0
     different: int = 0
     samples: tuple[str, ...] = ()  # keys of some of them
+    same_values: bool = False  # the checksums differ, but only by how equal values are spelled
 
     @property
     def equal(self) -> bool:
-        return (self.source_rows, self.source_checksum) == (self.target_rows, self.target_checksum)
+        same = self.same_values or self.source_checksum == self.target_checksum
+        return same and self.source_rows == self.target_rows
 
 
 Row = tuple[str | None, ...]

@@ -26,7 +26,9 @@ class Parts:
 
     @cached_property
     def source(self) -> Source:
-        return open_source(self.config.source)
+        source = open_source(self.config.source)
+        source.target_family = self.target.definer.family
+        return source
 
     @cached_property
     def target(self) -> Target:

@@ -10,6 +10,7 @@ from cdc_pipeline.apply.consumer import Consumer, Progress
 from cdc_pipeline.capture.connector import UNAVAILABLE
 from cdc_pipeline.capture.registration import Registration
 from cdc_pipeline.config import ReplicationConfig
+from cdc_pipeline.copying.completion import make_foreign_keys
 from cdc_pipeline.copying.copy import Copier, CopyResult, OnProgress
 from cdc_pipeline.errors import (
     CdcPipelineError,
@@ -171,6 +172,15 @@ class Replication:
                 self.say(f"{result.table.source}: FAILED: {result.error}")
             yield result
         self.say(f"Initial sync completed: {done}/{total} tables, {rows} rows")
+        self._make_foreign_keys()
+
+    def _make_foreign_keys(self) -> None:
+        """When every table is there. Harmless if they are made already; what a kill left out, the next copy makes."""
+        records = self.parts.state.table_records()
+        copied = [t for t in self.tables if t.source in records and records[t.source].state in HAS_WATERMARK]
+        if self.config.foreign_keys and len(copied) == len(self.tables):
+            for note in make_foreign_keys(self.parts.source, self.parts.target, self.tables):
+                self.say(note)
 
     def table(self, name: str) -> Replicated:
         """A table of this replication by its source's name, with or without the schema. Raises NotCopied's kin."""
@@ -302,8 +312,9 @@ class Replication:
         topics = [table.topic for table in self.tables]
         self.registration.remove()
         parts.source.release_capture(config.slot_name)
-        ours = [*topics, f"{config.topic_prefix}.schema_history", f"__debezium-heartbeat.{config.topic_prefix}",
-                f"{config.topic_prefix}.message", config.topic_prefix]  # fmt: skip
+        prefix = config.topic_prefix
+        ours = [*topics, prefix, f"{prefix}.schema_history", f"__debezium-heartbeat.{prefix}", f"{prefix}.message",
+                f"{prefix}.transaction"]  # fmt: skip
         groups = parts.broker.delete_idle_groups(config.group_prefix, keep="")
         parts.broker.delete_topics(ours)
         if parts.state.exists():

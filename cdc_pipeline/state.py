@@ -20,6 +20,7 @@ from sqlalchemy import (
     Column,
     Connection,
     DateTime,
+    Double,
     Float,
     Integer,
     MetaData,
@@ -48,7 +49,8 @@ class TableState(StrEnum):
 
     PENDING = "PENDING"  # step 1 has seen it; nothing is copied
     COPYING = "COPYING"  # a copy runs, or was killed: what the target holds is nobody's
-    COPIED = "COPIED"  # rows and watermark are in place
+    LOADED = "LOADED"  # rows and watermark are in place, indexes are not yet; the next copy goes on with them
+    COPIED = "COPIED"  # rows, watermark and indexes are in place
     STREAMING = "STREAMING"  # the consumer has taken it over
     RESYNCING = "RESYNCING"  # copied again while it streamed; the consumer waits
     FAILED = "FAILED"  # see its last error
@@ -56,16 +58,20 @@ class TableState(StrEnum):
 
 _LEGAL = {
     TableState.PENDING: {TableState.COPYING, TableState.COPIED},
-    TableState.COPYING: {TableState.COPYING, TableState.RESYNCING, TableState.COPIED, TableState.FAILED},
-    TableState.COPIED: {TableState.COPIED, TableState.COPYING, TableState.STREAMING, TableState.RESYNCING,
-                        TableState.FAILED},
-    TableState.STREAMING: {TableState.STREAMING, TableState.RESYNCING, TableState.COPIED, TableState.FAILED},
-    TableState.RESYNCING: {TableState.RESYNCING, TableState.COPYING, TableState.COPIED, TableState.FAILED},
-    TableState.FAILED: {TableState.FAILED, TableState.COPYING, TableState.RESYNCING, TableState.COPIED,
-                        TableState.STREAMING},
+    TableState.COPYING: {TableState.COPYING, TableState.RESYNCING, TableState.LOADED, TableState.COPIED,
+                         TableState.FAILED},
+    TableState.LOADED: {TableState.LOADED, TableState.COPYING, TableState.COPIED, TableState.FAILED},
+    TableState.COPIED: {TableState.COPIED, TableState.COPYING, TableState.LOADED, TableState.STREAMING,
+                        TableState.RESYNCING, TableState.FAILED},
+    TableState.STREAMING: {TableState.STREAMING, TableState.RESYNCING, TableState.LOADED, TableState.COPIED,
+                           TableState.FAILED},
+    TableState.RESYNCING: {TableState.RESYNCING, TableState.COPYING, TableState.LOADED, TableState.COPIED,
+                           TableState.FAILED},
+    TableState.FAILED: {TableState.FAILED, TableState.COPYING, TableState.RESYNCING, TableState.LOADED,
+                        TableState.COPIED, TableState.STREAMING},
 }  # fmt: skip
 HAS_WATERMARK = {TableState.COPIED, TableState.STREAMING}
-IN_COPY = {TableState.COPYING, TableState.RESYNCING}
+IN_COPY = {TableState.COPYING, TableState.RESYNCING, TableState.LOADED}
 
 
 class ConsumerState(StrEnum):
@@ -183,7 +189,7 @@ class State:
             Column("next_offset", BigInteger, nullable=False),
             Column("epoch", BigInteger, nullable=False),
             Column("owner", String(100)),
-            Column("source_time", Float(53)),
+            Column("source_time", Double),
             Column("inserted", BigInteger, nullable=False),
             Column("updated", BigInteger, nullable=False),
             Column("deleted", BigInteger, nullable=False),
@@ -356,6 +362,12 @@ class State:
         """Hold a table's topic until the caller's transaction ends: one copy of a table at a time. Whoever locks both
         locks this first and the table's row second."""
         self._offsets(connection, [topic], lock=True)
+
+    def is_loaded(self, connection: Connection, source: TableId, watermark: str) -> bool:
+        """Whether a copy with this watermark waits for its indexes. Does not lock the table's row: they take long, and
+        every consumer's claim locks all of the rows."""
+        query = select(self.tables.c.state, self.tables.c.watermark).where(*self._is(source))
+        return tuple(connection.execute(query).one()) == (TableState.LOADED, watermark)
 
     def take_for_copy(self, connection: Connection, source: TableId, topic: str) -> None:
         """A table is in copy from here on: whoever consumes its topic now cannot commit any more until it claims it

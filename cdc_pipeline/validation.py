@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cdc_pipeline.capture.connector import get_connector_config_for_database
+from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.type_table import Fate, fate
 from cdc_pipeline.errors import CdcPipelineError, TargetNotEmpty, UnsupportedType
-from cdc_pipeline.model import Check, Replicated, TableId, TableShape, problems
+from cdc_pipeline.model import Check, Column, Replicated, TableId, TableShape, problems
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.state import IN_COPY, TableRecord
 
@@ -22,6 +24,7 @@ class ColumnMapping:
     kind: str  # empty: no mapping, and step 1 refuses the table
     target_type: str
     in_key: bool
+    note: str  # what is lost or refused; empty if every value arrives as it is
 
 
 @dataclass
@@ -82,7 +85,8 @@ def _check_source(parts: Parts, found: Validation) -> None:
     for table in tables:
         unsupported = [column for column in shapes[table.source].columns if column.type is None]
         for column in unsupported:
-            error = UnsupportedType(column=column.name, table=table.source, type=column.declared)
+            reason = parts.source.dialect.refusal(column.declared)
+            error = UnsupportedType(column=column.name, table=table.source, type=column.declared, reason=reason)
             found.checks.append(Check(f"source table {table.source} types", str(error)))
         if not unsupported:
             found.checks.append(Check(f"source table {table.source} types"))
@@ -104,13 +108,27 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
     shapes = found.targets = parts.target.shapes([table.target for table in found.tables])
     records = parts.state.table_records() if parts.state.exists() else {}
     for table in found.tables:
-        if len(table.target.name) > parts.target.dialect.longest_identifier:
-            fix = f"its name is longer than {parts.target.dialect.longest_identifier} characters; set `target:`"
-            found.checks.append(Check(f"target table {table.target}", fix))
+        too_long = _too_long_names(parts.target.dialect, table, found.shapes[table.source])
+        if too_long:
+            found.checks.append(Check(f"target table {table.target}", too_long))
         elif table.target in shapes and all(c.type for c in found.shapes[table.source].columns):
             problem = shape_problem(parts, found.shapes[table.source], shapes[table.target])
             problem = problem or ("" if force_resync or adopt else _data_problem(parts, table, records))
             found.checks.append(Check(f"target table {table.target}", problem))
+
+
+def _too_long_names(dialect: Dialect, table: Replicated, shape: TableShape) -> str:
+    """A server may cut such a name off without a word."""
+    longest = dialect.longest_identifier
+    if dialect.identifier_length(table.target.name) > longest:
+        return f"its name is longer than {longest} {dialect.identifier_unit}; set `target:`"
+    columns = ", ".join(name for name in shape.names if dialect.identifier_length(name) > longest)
+    rename = "ALTER TABLE … RENAME COLUMN in the source, or leave the table out"
+    return (
+        f"the names of these columns are longer than {longest} {dialect.identifier_unit}: {columns}; {rename}"
+        if columns
+        else ""
+    )
 
 
 def mappings(parts: Parts, found: Validation) -> dict[Replicated, list[ColumnMapping]]:
@@ -125,10 +143,17 @@ def _mapping(parts: Parts, source: TableShape, target: TableShape | None) -> lis
     mappings = []
     for column in source.columns:
         in_key = column.name in source.key
-        made = parts.target.dialect.column_type(column.type, in_key=in_key) if column.type else ""
-        becomes = there.get(column.name, made)
-        mappings.append(ColumnMapping(column.name, column.declared, str(column.type or ""), becomes, in_key))
+        expected = _fate(parts, column, in_key)
+        becomes = there.get(column.name, expected.becomes)
+        kind = str(column.type or "")
+        mappings.append(ColumnMapping(column.name, column.declared, kind, becomes, in_key, expected.note))
     return mappings
+
+
+def _fate(parts: Parts, column: Column, in_key: bool) -> Fate:
+    if column.type is None:
+        return Fate("", refused=parts.source.dialect.refusal(column.declared))
+    return fate(parts.config.source.kind, parts.config.target.kind, column.type, in_key=in_key)
 
 
 def shape_problem(parts: Parts, source: TableShape, target: TableShape) -> str:

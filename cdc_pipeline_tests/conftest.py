@@ -35,6 +35,17 @@ def stack() -> Iterator[local_stack.Endpoints]:
     local_stack.down(home)
 
 
+@pytest.fixture(scope="session")
+def stack_with_mariadb(stack: local_stack.Endpoints) -> Iterator[local_stack.Endpoints]:
+    """The same with MariaDB, which only the tests that ask for it wait for."""
+    if stack.mariadb:
+        yield stack
+        return
+    home = local_stack.default_home()
+    yield local_stack.up(home, servers=(*local_stack.DEFAULT, "mariadb"))
+    local_stack.down(home, servers=("mariadb",))
+
+
 class Scenario:
     """A replication of its own: a new source database, a new target database, a client number nobody else has."""
 
@@ -59,7 +70,7 @@ class Scenario:
     @property
     def schema(self) -> str:
         """The schema of the source's tables."""
-        return self.databases["source"] if self.kinds["source"] == "mysql" else "public"
+        return "public" if self.kinds["source"] == "postgresql" else self.databases["source"]
 
     def engine(self, role: str) -> Engine:
         if role not in self.engines:
@@ -125,13 +136,14 @@ class Scenario:
 
 
 @pytest.fixture
-def scenario(stack: local_stack.Endpoints, tmp_path: Path) -> Iterator[Callable[..., Scenario]]:
+def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Scenario]]:
     """Makes scenarios: `scenario("mysql", "postgresql")`. Everything they made is removed afterwards."""
     made: list[Scenario] = []
 
     def make(source: str = "mysql", target: str = "postgresql") -> Scenario:
         folder = tmp_path / f"replications{len(made)}"
         folder.mkdir()
+        stack = request.getfixturevalue("stack_with_mariadb" if "mariadb" in (source, target) else "stack")
         made.append(Scenario(stack, folder, source, target))
         return made[-1]
 

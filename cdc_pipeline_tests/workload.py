@@ -84,7 +84,7 @@ class Writer(threading.Thread):
             return f"INSERT INTO journal VALUES ({account % 7}, 1.00, 'live')"
         if pick < 0.95:
             return f"UPDATE journal SET label = 'moved' WHERE account = {account % 7} AND label = 'live'"
-        if self.scenario.kinds["source"] == "mysql":
+        if self.scenario.kinds["source"] != "postgresql":
             return f"DELETE FROM journal WHERE account = {account % 7} AND label = 'moved' LIMIT 1"
         return (
             "DELETE FROM journal WHERE ctid IN "

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from hashlib import md5
 from typing import Any, NoReturn
+from uuid import UUID
 
 from cdc_pipeline.apply.values import converter
 from cdc_pipeline.errors import EventNotUnderstood
-from cdc_pipeline.model import ChangeEvent, Kind, Operation, Row, RowBatch, TableShape
+from cdc_pipeline.model import ChangeEvent, ColumnType, Kind, Operation, Row, RowBatch, TableShape
 
 _INSERTS = (Operation.CREATE, Operation.READ)
 
@@ -27,10 +29,7 @@ class BatchBuilder:
     def __init__(self, shape: TableShape, unavailable: str) -> None:
         self.shape = shape
         self.converters = {column.name: converter(column) for column in shape.columns}
-        in_hex = unavailable.encode().hex()
-        self.placeholders = {
-            column.name: in_hex if column.canonical.kind is Kind.BINARY else unavailable for column in shape.columns
-        }
+        self.placeholders = {column.name: _placeholders(column.canonical, unavailable) for column in shape.columns}
         self.reset()
 
     def reset(self) -> None:
@@ -97,7 +96,7 @@ class BatchBuilder:
         return {
             name: convert(image[name])
             for name, convert in self.converters.items()
-            if image[name] is None or image[name] != placeholders.get(name)
+            if image[name] is None or image[name] not in placeholders.get(name, ())
         }
 
     def _refuse(self, event: ChangeEvent, reason: str) -> NoReturn:
@@ -120,3 +119,18 @@ class BatchBuilder:
             elif count < 0:
                 batch.removed[row] = -count
         return batch
+
+
+def _placeholders(type: ColumnType, unavailable: str) -> tuple[Any, ...]:
+    """What Debezium may put in place of an unchanged long value of this type (read in its source, and measured)."""
+    if type.kind is Kind.BINARY:
+        return unavailable, unavailable.encode().hex()
+    if type.kind is Kind.MAP:
+        return (f'{{"{unavailable}":"{unavailable}"}}',)
+    if type.element is None:
+        return (unavailable,)
+    if type.element.kind in (Kind.INTEGER, Kind.DATE):
+        return (list(unavailable.encode()),)
+    if type.element.kind is Kind.UUID:
+        return ([str(UUID(bytes=md5(unavailable.encode(), usedforsecurity=False).digest(), version=3))],)
+    return ([unavailable],)

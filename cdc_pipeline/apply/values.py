@@ -7,37 +7,59 @@ decimals and instants are text, binary is hexadecimal, days, milliseconds and mi
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Callable
-from datetime import date, timedelta
-from functools import lru_cache
 from typing import Any
 
+from cdc_pipeline.apply import moments
+from cdc_pipeline.apply import postgresql_values as postgresql
+from cdc_pipeline.databases.json_text import as_mysql_prints
+from cdc_pipeline.databases.mysql.charsets import charset_of, reader
 from cdc_pipeline.errors import ValueNotRepresentable
 from cdc_pipeline.model import Column, ColumnType, Kind
 
 Convert = Callable[[Any], str]
 
-_EPOCH = date(1970, 1, 1)
-_DAY = 86_400_000_000  # microseconds
+_SPECIAL_DECIMALS = {"NAN": "NaN", "POSITIVE_INFINITY": "Infinity", "NEGATIVE_INFINITY": "-Infinity"}
+_HAS_SRID = 0x20  # the flag in the fourth byte of a geometry's type that PostGIS sets where an SRID follows
+# PostgreSQL itself prints these inside of an array, where a column of their kind has another canonical text.
+_IN_ARRAYS: dict[Kind, Convert] = {
+    Kind.BOOLEAN: lambda value: "t" if value else "f",
+    Kind.TIME: lambda value: _without_trailing_zeros(moments.duration(value)),
+}
 
 
 def converter(column: Column) -> Callable[[Any], str | None]:
     """The function that makes this column's values canonical. It raises ValueNotRepresentable."""
-    convert = _year if column.declared.startswith("year") else _converter(column.canonical)
+    convert = _text_converter(column) or _converter(column.canonical)
 
     def canonical(value: Any) -> str | None:
         if value is None:
             return None
         try:
             return convert(value)
-        except (ValueError, TypeError, OverflowError, AttributeError, IndexError) as error:
+        except (ValueError, TypeError, OverflowError, AttributeError, LookupError, ArithmeticError) as error:
             shown = repr(value)[:100]
             raise ValueNotRepresentable(column=column.name, value=shown, type=column.declared) from error
 
     return canonical
 
 
+def _text_converter(column: Column) -> Convert | None:
+    """For a text of MySQL's in a character set that Debezium reads otherwise than the server."""
+    charset = charset_of(column.declared)
+    read = reader(charset) if charset and not column.canonical.native else None
+    return None if read is None else lambda value: read(_text(value))
+
+
 def _converter(type: ColumnType) -> Convert:
+    native = type.native_to("postgresql")
+    if native and type.kind is Kind.TEXT:
+        return postgresql.text_of(native) or _text
+    if type.native.startswith("composite:"):
+        return postgresql.from_hex
+    if type.native == "mysql:year":
+        return _year
     match type.kind:
         case Kind.BOOLEAN:
             return _boolean
@@ -45,23 +67,61 @@ def _converter(type: ColumnType) -> Convert:
             return _unsigned
         case Kind.INTEGER:
             return _integer
+        case Kind.DECIMAL:
+            return _decimal(type.scale)
         case Kind.FLOAT:
-            return _float
+            return _single if type.size == 32 else _float
         case Kind.BINARY:
             return _binary
         case Kind.BITS:
             return _bits(type.size or 1)
         case Kind.DATE:
-            return _date
+            return moments.day
+        case Kind.TIME if native:  # with a zone
+            return moments.time_in_utc
         case Kind.TIME:
-            return _time
+            return moments.duration
         case Kind.TIMESTAMP:
             # adaptive_time_microseconds: up to three digits of a second come in milliseconds
-            return _timestamp(1000 if type.size is not None and type.size <= 3 else 1)
+            in_milliseconds = type.size is not None and type.size <= 3
+            return moments.timestamp_from_milliseconds if in_milliseconds else moments.timestamp_from_microseconds
         case Kind.INSTANT:
-            return _instant
-        case Kind.DECIMAL | Kind.TEXT | Kind.ENUM | Kind.JSON | Kind.UUID:
+            return moments.instant
+        case Kind.JSON if type.size == 64:
+            return lambda value: as_mysql_prints(_text(value).encode()).decode()
+        case Kind.INTERVAL:
+            return postgresql.interval
+        case Kind.GEOMETRY:
+            return _geometry
+        case Kind.MAP:
+            return postgresql.hstore
+        case Kind.ARRAY:
+            return postgresql.array(_in_array(type.element or ColumnType(Kind.TEXT)))
+        case Kind.TEXT | Kind.ENUM | Kind.JSON | Kind.UUID:
             return _text
+
+
+def _in_array(type: ColumnType) -> Convert:
+    convert = _converter(type)
+    if type.kind is Kind.FLOAT:
+        return lambda value: postgresql.number(value, single=type.size == 32)
+    if type.kind is Kind.TIMESTAMP:
+        return lambda value: _without_trailing_zeros(convert(value))
+    if type.kind is Kind.INSTANT:
+        return lambda value: _in_zone_utc(convert(value))
+    return _IN_ARRAYS.get(type.kind, convert)
+
+
+def _without_trailing_zeros(text: str) -> str:
+    text, era = (text[:-3], " BC") if text.endswith(" BC") else (text, "")
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + era
+
+
+def _in_zone_utc(text: str) -> str:
+    if text.endswith("infinity"):
+        return text
+    text = _without_trailing_zeros(text)
+    return f"{text[:-3]}+00 BC" if text.endswith(" BC") else f"{text}+00"
 
 
 def _text(value: Any) -> str:
@@ -82,7 +142,7 @@ def _integer(value: Any) -> str:
 
 def _year(value: Any) -> str:
     """The year 0000 of MySQL's YEAR, which the binary log counts from 1900; its other years begin with 1901."""
-    return "0" if value == 1900 else _integer(value)
+    return "0000" if value == 1900 else _integer(value)
 
 
 def _unsigned(value: Any) -> str:
@@ -92,6 +152,11 @@ def _unsigned(value: Any) -> str:
 
 def _float(value: Any) -> str:
     return value if isinstance(value, str) else repr(float(value))
+
+
+def _single(value: Any) -> str:
+    """All digits of the value: the shortest text of the largest one is too large for MySQL's FLOAT."""
+    return value if isinstance(value, str) else repr(struct.unpack("f", struct.pack("f", value))[0])
 
 
 def _binary(value: Any) -> str:
@@ -110,37 +175,18 @@ def _bits(size: int) -> Convert:
     return convert
 
 
-@lru_cache(maxsize=4096)
-def _day(days: int) -> str:
-    return (_EPOCH + timedelta(days=days)).isoformat()
-
-
-def _date(value: Any) -> str:
-    return _day(value)
-
-
-def _clock(microseconds: int) -> str:
-    seconds, fraction = divmod(microseconds, 1_000_000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    text = f"{hour:02d}:{minute:02d}:{second:02d}"
-    return f"{text}.{fraction:06d}" if fraction else text
-
-
-def _time(value: Any) -> str:
-    return _clock(value) if value >= 0 else "-" + _clock(-value)
-
-
-def _timestamp(microseconds_each: int) -> Convert:
+def _decimal(scale: int | None) -> Convert:
     def convert(value: Any) -> str:
-        days, rest = divmod(value * microseconds_each, _DAY)
-        return f"{_day(days)} {_clock(rest)}"
+        """PostgreSQL's numeric with a negative scale comes with thousands of zeros after the point."""
+        text = _SPECIAL_DECIMALS.get(value) or _text(value)
+        return text.partition(".")[0] if scale == 0 and not text.partition(".")[2].strip("0") else text
 
     return convert
 
 
-def _instant(value: Any) -> str:
-    """`2024-01-31T23:59:59.5Z`, which Debezium has converted to UTC."""
-    if value[10] != "T" or value[-1] != "Z":
-        raise ValueError("an instant in UTC expected")
-    return f"{value[:10]} {value[11:-1]}"
+def _geometry(value: Any) -> str:
+    """`{"wkb": base64, "srid": 4326 or null}` as PostGIS writes it (EWKB)."""
+    data, srid = base64.b64decode(value["wkb"], validate=True), value.get("srid")
+    if srid:
+        data = data[:4] + bytes([data[4] | _HAS_SRID]) + srid.to_bytes(4, "little") + data[5:]
+    return "\\x" + data.hex()

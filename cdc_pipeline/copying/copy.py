@@ -6,9 +6,10 @@ Per table, in this order:
 2. Note the end of its topic. What is before it is older than the snapshot to come.
 3. Open the snapshot; its watermark says which transactions it holds.
 4. In one target transaction: empty the table, load the snapshot, store the watermark and the noted end of the topic.
+5. Make the secondary indexes that are missing (completion.py). From here on the consumer may have the table.
 
 Killed before the commit of 4, the target holds what it held before, and the state says that a copy was on its way:
-the next start copies again. From 4 on the consumer may have the table.
+the next start copies again. Killed in 5, the state is LOADED, and the next start goes on with 5.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cdc_pipeline.copying.completion import complete
 from cdc_pipeline.copying.transfer import transfer
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.target import Target
-from cdc_pipeline.errors import CdcPipelineError
+from cdc_pipeline.errors import CdcPipelineError, GeneratedColumnMissing
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape
 from cdc_pipeline.state import HAS_WATERMARK, State, TableState
@@ -45,6 +47,7 @@ class CopyResult:
     method: str = ""
     shape: TableShape | None = None
     error: CdcPipelineError | None = None
+    notes: tuple[str, ...] = ()  # what of the source's definition the target goes without
 
     @property
     def rows_per_second(self) -> float:
@@ -93,7 +96,7 @@ class Copier:
     def copy(self, table: Replicated, *, force: bool = False, adopt: bool = False) -> CopyResult:
         """Copy one table, or skip it because its target has data whose watermark is known."""
         shape = self.source.shapes([table.source])[table.source]
-        self._ensure_target(table, shape)
+        notes = self._ensure_target(table, shape)
         source_rows, target_rows = self.source.count(table.source), self.target.count(table.target)
         self.say(f"{table.source}: Source table has {source_rows} rows")
         self.say(f"{table.source}: Target table already has {target_rows} rows")
@@ -104,14 +107,43 @@ class Copier:
             self.say(f"{table.source}: skipped, its target has data and its watermark is kept")
             watermark = record.watermark or ""
             return CopyResult(table, "skipped", source_rows, target_rows, watermark=watermark, shape=shape)
-        return self._load(table, shape, source_rows, target_rows)
+        is_loaded = record.state is TableState.LOADED and not force
+        if is_loaded and record.shape and record.shape.fingerprint == shape.fingerprint:
+            watermark = record.watermark or ""
+            result = CopyResult(
+                table, "copied", source_rows, target_rows, record.rows, watermark=watermark, shape=shape
+            )
+        else:
+            result = self._load(table, shape, source_rows, target_rows)
+        return self._complete(result, shape, notes)
 
-    def _ensure_target(self, table: Replicated, shape: TableShape) -> None:
+    def _ensure_target(self, table: Replicated, shape: TableShape) -> list[str]:
+        """Make the target table if there is none. Returns notes on what it goes without."""
+        definition = self.source.definition(shape)
         with self.target.connect() as connection:
             self.state.lock_topic(connection, table.topic)  # another copy may be about to make it too
-            if self.target.shape(table.target) is None:
-                self.target.create_table(connection, table.target, shape)
+            there = self.target.shape(table.target)
+            notes = []
+            if there is None:
+                definer = self.target.definer
+                notes = definer.create_table(self.target, connection, table.target, shape, definition)
+            elif lacking := definition.generated.keys() - set(self.target.definition(there).computed):
+                raise GeneratedColumnMissing(table=table.target, columns=", ".join(sorted(lacking)))
             connection.commit()
+        return notes
+
+    def _complete(self, result: CopyResult, shape: TableShape, notes: Sequence[str]) -> CopyResult:
+        """Step 5. Does nothing if another copy has taken the table meanwhile: that one completes it."""
+        table = result.table
+        with self.target.connect() as connection:
+            self.state.lock_topic(connection, table.topic)
+            if self.state.is_loaded(connection, table.source, result.watermark):
+                notes = [*notes, *complete(self.source, self.target, table, shape)]
+                self.state.move_table(connection, table.source, TableState.COPIED)
+            connection.commit()
+        for note in notes:
+            self.say(f"{table.source}: {note}")
+        return replace(result, notes=tuple(notes))
 
     def _load(self, table: Replicated, shape: TableShape, source_rows: int, target_rows: int) -> CopyResult:
         started = time.monotonic()
@@ -133,7 +165,7 @@ class Copier:
             seconds = time.monotonic() - started
             watermark = snapshot.watermark.to_text()
             self.state.move_table(
-                connection, table.source, TableState.COPIED, watermark=watermark, shape=shape.to_json(),
+                connection, table.source, TableState.LOADED, watermark=watermark, shape=shape.to_json(),
                 rows_copied=rows, bytes_copied=size, seconds=seconds,
                 target_schema=table.target.schema, target_table=table.target.name,
             )  # fmt: skip

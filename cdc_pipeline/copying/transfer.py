@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import islice
 from typing import BinaryIO
 
 from sqlalchemy import Connection
 
+from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Snapshot
+from cdc_pipeline.databases.refusal import value_refused
 from cdc_pipeline.databases.target import Target
-from cdc_pipeline.errors import CopyIncomplete
-from cdc_pipeline.model import TableId, TableShape
+from cdc_pipeline.errors import CdcPipelineError, CopyIncomplete, LoadRefused
+from cdc_pipeline.model import Row, TableId, TableShape
+
+KEPT_BYTES = 4 << 20  # of rows on their way: more than the pipe and the connection hold
 
 OnRows = Callable[[int, int], None]  # rows and bytes so far; called from the reading thread
 
@@ -26,13 +33,49 @@ class Counted:
     on_rows: OnRows
     rows: int = 0
     bytes: int = 0
+    recent: deque[tuple[int, bytes]] = field(default_factory=deque)  # number of the first row, and whole rows
+    recent_bytes: int = 0
 
     def write(self, chunk: bytes) -> int:
+        self.recent.append((self.rows + 1, chunk))
+        self.recent_bytes += len(chunk)
+        while self.recent_bytes > KEPT_BYTES and len(self.recent) > 1:
+            self.recent_bytes -= len(self.recent.popleft()[1])
         self.file.write(chunk)
         self.rows += chunk.count(b"\n")
         self.bytes += len(chunk)
         self.on_rows(self.rows, self.bytes)
         return len(chunk)
+
+    def row(self, number: int) -> Row | None:
+        """A row that was written lately, counted from 1; None if it is no longer kept."""
+        for first, chunk in self.recent:
+            if first <= number < first + chunk.count(b"\n"):
+                return _row_of(chunk, number - first)
+        return None
+
+
+class _Found(Exception):
+    def __init__(self, row: Row) -> None:
+        self.row = row
+
+
+@dataclass
+class _Search:
+    """Reads until it has the row with this number."""
+
+    number: int
+    rows: int = 0
+
+    def write(self, chunk: bytes) -> int:
+        first, self.rows = self.rows + 1, self.rows + chunk.count(b"\n")
+        if self.number <= self.rows:
+            raise _Found(_row_of(chunk, self.number - first))
+        return len(chunk)
+
+
+def _row_of(chunk: bytes, index: int) -> Row:
+    return tuple(next(islice(copy_text.parse(BytesIO(chunk)), index, None)))
 
 
 def transfer(
@@ -45,6 +88,8 @@ def transfer(
     """
     reading, writing = os.pipe()
     counted: list[Counted] = []
+    refused: LoadRefused | None = None
+    loaded = 0
     failures: list[BaseException] = []
 
     def read() -> None:
@@ -62,11 +107,31 @@ def transfer(
     try:
         with os.fdopen(reading, "rb") as file:
             columns = [(column.name, column.canonical) for column in shape.columns]
-            loaded = target.load(connection, table, columns, file)
+            try:
+                loaded = target.load(connection, table, columns, file)
+            except LoadRefused as error:
+                refused = error
     finally:
         reader.join()
         if failures:
             raise failures[0]
+    if refused is not None:
+        raise _named(refused, snapshot, shape, table, counted[0]) from refused
     if loaded != counted[0].rows:
         raise CopyIncomplete(table=shape.table, read=counted[0].rows, loaded=loaded)
     return loaded, counted[0].bytes
+
+
+def _named(refused: LoadRefused, snapshot: Snapshot, shape: TableShape, table: TableId, counted: Counted) -> Exception:
+    """The refused row by its key and value. One that is no longer kept is read again: MySQL tells of a row only at the
+    end, and the same snapshot gives the same rows in the same order."""
+    number = int(str(refused.fields["row"]))
+    row = counted.row(number)
+    if row is None:
+        try:
+            snapshot.copy_to(shape, _Search(number))  # type: ignore[arg-type]
+        except _Found as found:
+            row = found.row
+        except CdcPipelineError:
+            return refused  # the source has gone: what the target said is all there is
+    return refused if row is None else value_refused(refused, table, shape, shape.names, row)

@@ -12,9 +12,9 @@ from cdc_pipeline.databases.target import Target
 # kind: (module of the source's class, module of the target's class); imported on use, with their drivers.
 _BACKENDS = {
     "mysql": ("mysql.source:MySqlSource", "mysql.target:MySqlTarget"),
-    "mariadb": ("mariadb:MariaDbSource", "mariadb:MariaDbTarget"),
+    "mariadb": ("mariadb.source:MariaDbSource", "mariadb.target:MariaDbTarget"),
     "postgresql": ("postgresql.source:PostgreSqlSource", "postgresql.target:PostgreSqlTarget"),
-    "oracle": ("oracle:OracleSource", "oracle:OracleTarget"),
+    "oracle": ("oracle.source:OracleSource", "oracle.target:OracleTarget"),
 }
 
 

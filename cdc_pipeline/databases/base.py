@@ -8,16 +8,17 @@ outside this package asks which database it talks to.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any, BinaryIO
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, and_, create_engine, event, literal_column, or_, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from cdc_pipeline.databases.definition import Definer, Definition
 from cdc_pipeline.errors import CdcPipelineError, PositionLost, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Watermark
 
@@ -27,13 +28,22 @@ class Dialect(ABC):
 
     name: str
     longest_identifier: int
+    identifier_unit = "characters"
 
     @abstractmethod
     def quote(self, identifier: str) -> str: ...
 
+    def identifier_length(self, identifier: str) -> int:
+        """In the unit in which the server counts."""
+        return len(identifier) if self.identifier_unit == "characters" else len(identifier.encode())
+
     @abstractmethod
     def canonical_type(self, declared: str) -> ColumnType | None:
         """The canonical type of a column that its catalogue declares so; None if there is no mapping yet."""
+
+    def refusal(self, declared: str) -> str:
+        """Why a type has no canonical one, and the way out."""
+        return "it has no mapping"
 
     @abstractmethod
     def column_type(self, type: ColumnType, *, in_key: bool) -> str:
@@ -64,13 +74,18 @@ class Dialect(ABC):
     def columns(self, names: Sequence[str], prefix: str = "") -> str:
         return ", ".join(prefix + self.quote(name) for name in names)
 
-    def create_table(self, table: TableId, shape: TableShape) -> str:
+    def create_table(
+        self, table: TableId, shape: TableShape, additions: Mapping[str, str] | None = None, keys: Sequence[str] = ()
+    ) -> str:
+        """`additions` are what follows a column's type, `keys` further lines of the statement."""
         lines = []
         for column in shape.columns:
             type_text = self.column_type(column.canonical, in_key=column.name in shape.key)
-            lines.append(f"{self.quote(column.name)} {type_text}{'' if column.nullable else ' NOT NULL'}")
+            addition = (additions or {}).get(column.name, "")
+            lines.append(f"{self.quote(column.name)} {type_text}{'' if column.nullable else ' NOT NULL'}{addition}")
         if shape.key:
             lines.append(f"PRIMARY KEY ({self.columns(shape.key)})")
+        lines += keys
         return f"CREATE TABLE {self.table(table)} (\n  " + ",\n  ".join(lines) + "\n)"
 
     def select(self, shape: TableShape) -> str:
@@ -81,6 +96,7 @@ class Database(ABC):
     """A connection and a catalogue."""
 
     dialect: Dialect
+    definer: Definer = Definer()
     driver: str
 
     def __init__(self, url: URL, options: Mapping[str, Any] | None = None) -> None:
@@ -156,6 +172,11 @@ class Database(ABC):
     def shape(self, table: TableId) -> TableShape | None:
         return self.shapes([table]).get(table)
 
+    def definition(self, shape: TableShape) -> Definition:
+        """What the table has besides its columns and its key."""
+        with self.connect() as connection:
+            return self.definer.read(self, connection, shape)
+
     def count(self, table: TableId) -> int:
         with self.connect() as connection:
             return int(self.scalar(connection, f"SELECT count(*) FROM {self.dialect.table(table)}"))
@@ -177,11 +198,31 @@ class Database(ABC):
     ) -> Iterator[tuple[tuple[str | None, ...], str]]:
         """Key (the compare texts of its columns) and hash of every row."""
         types = dict(columns)
-        fields = [self.dialect.compare(name, types[name]) for name in key] + [self.dialect.row_hash(columns)]
+        fields = [self.dialect.compare(self.dialect.quote(name), types[name]) for name in key]
+        fields.append(self.dialect.row_hash(columns))
         with self.connect().execution_options(stream_results=True) as connection:
             sql = f"SELECT {', '.join(fields)} FROM {self.dialect.table(table)}"
             for *values, row_hash in connection.exec_driver_sql(sql):
                 yield tuple(None if v is None else str(v) for v in values), row_hash
+
+    def row_texts(
+        self,
+        table: TableId,
+        hashed: Sequence[tuple[str, ColumnType]],
+        read: Sequence[tuple[str, ColumnType]],
+        key: Sequence[str],
+        keys: Collection[tuple[str | None, ...]],
+    ) -> dict[tuple[str | None, ...], tuple[str | None, ...]]:
+        """Of the rows with these keys, as `row_hashes` gave them: the hash of some columns, the texts of others."""
+        types = dict(hashed)
+        names = [self.dialect.compare(self.dialect.quote(name), types[name]) for name in key]
+        fields = [*names, self.dialect.row_hash(hashed)]
+        fields += [self.dialect.compare(self.dialect.quote(name), type) for name, type in read]
+        wanted = or_(*(and_(*(literal_column(n) == v for n, v in zip(names, values, strict=True))) for values in keys))
+        query = select(*map(literal_column, fields)).select_from(text(self.dialect.table(table))).where(wanted)
+        with self.connect() as connection:
+            rows = connection.execute(query, execution_options={"no_parameters": False}).all()
+        return {tuple(str(v) for v in row[: len(key)]): tuple(row[len(key) :]) for row in rows}
 
     @staticmethod
     def scalar(connection: Connection, sql: str) -> Any:
@@ -205,6 +246,8 @@ class Source(Database):
     per table. A position that `prepare_capture` returned stays readable in the log until `release_capture`
     (PostgreSQL), or as long as the server keeps its logs, which `check_position` tells.
     """
+
+    target_family: str | None = None  # of the database that the changes are for; None where nobody has said so
 
     @abstractmethod
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]: ...

@@ -7,8 +7,10 @@ newline and carriage return. It is the one form in which rows travel from every 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
+
+Rewrite = Callable[[bytes], bytes]
 
 NULL = b"\\N"
 _SPECIAL = re.compile(rb"[\\\t\n\r]")
@@ -30,14 +32,14 @@ def render(rows: Iterable[Sequence[str | None]]) -> bytes:
     )
 
 
-def render_raw(rows: Iterable[Sequence[bytes | None]], may_need_escape: Sequence[int]) -> bytes:
-    """Rows of undecoded bytes as COPY text; only the columns of these indexes can hold a character to escape."""
+def render_raw(rows: Iterable[Sequence[bytes | None]], rewritten: Mapping[int, Rewrite]) -> bytes:
+    """Rows of undecoded bytes as COPY text; only the columns of these indexes are more than copied (escaped, say)."""
     lines = []
     for row in rows:
         fields = [NULL if value is None else value for value in row]
-        for index in may_need_escape:
+        for index, rewrite in rewritten.items():
             if row[index] is not None:
-                fields[index] = escape(fields[index])
+                fields[index] = rewrite(fields[index])
         lines.append(b"\t".join(fields))
     return b"\n".join(lines) + b"\n" if lines else b""
 

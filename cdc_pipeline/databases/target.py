@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Database
+from cdc_pipeline.databases.refusal import value_refused
+from cdc_pipeline.errors import LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, Kind, Row, RowBatch, TableId, TableShape
 
 STAGE_GROUP = "_cdc_group"  # which part of a batch a staged row belongs to
@@ -28,6 +30,7 @@ class Target(Database):
 
     state_schema: str | None  # where the state tables live: a schema of their own,
     state_prefix: str  # or a prefix beside the data
+    stage_prefix = "_cdc_stage_"  # of the names of a session's staging tables
 
     @abstractmethod
     def target_checks(self, tables: Sequence[TableId]) -> list[Check]:
@@ -47,12 +50,13 @@ class Target(Database):
     def load_method(self) -> str:
         """How `load` does it, and why, for people."""
 
-    def create_table(self, connection: Connection, table: TableId, shape: TableShape) -> None:
-        connection.exec_driver_sql(self.dialect.create_table(table, shape))
-
     @abstractmethod
     def truncate(self, connection: Connection, table: TableId) -> None:
         """Empty a table, in the caller's transaction."""
+
+    def is_duplicate(self, error: StatementFailed) -> bool:
+        """Whether a statement failed because a unique index has the value already."""
+        return False
 
     @abstractmethod
     def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
@@ -78,6 +82,7 @@ class Writer:
         self.target = target
         self.connection = connection
         self.stages: dict[TableId, str] = {}
+        self.sequences: dict[TableId, dict[str, str]] = {}
         self.numbers: dict[TableId, int] = {}
 
     def prepare(self, table: TableId, shape: TableShape) -> None:
@@ -86,9 +91,11 @@ class Writer:
             return
         current = self.target.shape(table)
         declared = {column.name: column for column in current.columns} if current else {}
-        stage = f"_cdc_stage_{self.numbers.setdefault(table, len(self.numbers))}"
+        stage = f"{self.target.stage_prefix}{self.numbers.setdefault(table, len(self.numbers))}"
         columns = [declared[name] for name in shape.names]
         self.target.create_stage(self.connection, stage, table, columns)
+        numbers = [column.name for column in shape.columns if column.canonical.kind is Kind.INTEGER]
+        self.sequences[table] = self.target.definer.sequences(self.connection, table, numbers)
         self.connection.commit()
         self.stages[table] = stage
 
@@ -102,14 +109,15 @@ class Writer:
         shape, stage = batch.shape, self.stages[table]
         if batch.truncate:
             self.target.truncate(self.connection, table)
-        staged = self._stage(stage, batch)
+        staged = self._stage(table, stage, batch)
         if not staged:
             return 0
         missing = self._apply_keyed(table, stage, batch) if shape.key else self._apply_keyless(table, stage, batch)
+        self._advance_sequences(table, batch)
         self._run(f"DELETE FROM {self.target.dialect.quote(stage)}")
         return missing
 
-    def _stage(self, stage: str, batch: RowBatch) -> bool:
+    def _stage(self, table: TableId, stage: str, batch: RowBatch) -> bool:
         """Load the whole batch into the staging table, each row with the group it belongs to."""
         names = batch.shape.names
         rows: list[Row] = [(str(WHOLE), *row) for row in batch.rows]
@@ -119,22 +127,73 @@ class Writer:
         rows += [(str(-number), *row) for number, row in enumerate(batch.removed, 1)]
         if rows:
             columns = [(STAGE_GROUP, GROUP_TYPE), *((c.name, c.canonical) for c in batch.shape.columns)]
-            self.target.load(self.connection, TableId("", stage), columns, BytesIO(copy_text.render(rows)))
+            try:
+                self.target.load(self.connection, TableId("", stage), columns, BytesIO(copy_text.render(rows)))
+            except LoadRefused as error:
+                row = rows[int(str(error.fields["row"])) - 1]
+                raise value_refused(error, table, batch.shape, [name for name, _ in columns], row) from error
         return bool(rows)
 
     def _apply_keyed(self, table: TableId, stage: str, batch: RowBatch) -> int:
-        target, quote = self.target, self.target.dialect.quote
-        same_key = " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in batch.shape.key)
-        group = f"s.{quote(STAGE_GROUP)}"
+        """Rows that change in part go last. Where one of them gives up a value of a unique index that another row of
+        the batch takes, that is too late: then all are completed from the table and put in place together."""
+        target = self.target
         if batch.deletes:
-            self._run(target.delete_join(table, stage, f"{same_key} AND {group} = {DELETED}"))
-        if batch.rows:
+            condition = f"{self._same_key(batch)} AND s.{target.dialect.quote(STAGE_GROUP)} = {DELETED}"
+            self._run(target.delete_join(table, stage, condition))
+        if not batch.partials:
+            self._insert_whole(table, stage, batch)
+            return 0
+        savepoint = self.connection.begin_nested()
+        try:
+            self._insert_whole(table, stage, batch)
+            self._update_partials(table, stage, batch)
+        except StatementFailed as error:
+            if not target.is_duplicate(error):
+                raise
+            savepoint.rollback()
+            for statement in self._completed_partials(table, stage, batch):
+                self._run(statement)
             target.insert_whole(self.connection, table, stage, batch.shape)
+        else:
+            savepoint.commit()
+        return 0
+
+    def _same_key(self, batch: RowBatch) -> str:
+        quote = self.target.dialect.quote
+        return " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in batch.shape.key)
+
+    def _insert_whole(self, table: TableId, stage: str, batch: RowBatch) -> None:
+        if batch.rows:
+            self.target.insert_whole(self.connection, table, stage, batch.shape)
+
+    def _update_partials(self, table: TableId, stage: str, batch: RowBatch) -> None:
+        group = f"s.{self.target.dialect.quote(STAGE_GROUP)}"
         for number, names in enumerate(batch.partials, FIRST_PARTIAL):
             changed = [name for name in names if name not in batch.shape.key]
             if changed:
-                self._run(target.update_join(table, stage, changed, f"{same_key} AND {group} = {number}"))
-        return 0
+                condition = f"{self._same_key(batch)} AND {group} = {number}"
+                self._run(self.target.update_join(table, stage, changed, condition))
+
+    def _completed_partials(self, table: TableId, stage: str, batch: RowBatch) -> Iterator[str]:
+        """Statements that make whole rows of the stage's partial ones; a row that the table lacks stays away."""
+        quote, there = self.target.dialect.quote, self.target.dialect.table(table)
+        staged, group = quote(stage), quote(STAGE_GROUP)
+        same_key = " AND ".join(f"t.{quote(name)} = {staged}.{quote(name)}" for name in batch.shape.key)
+        for number, names in enumerate(batch.partials, FIRST_PARTIAL):
+            is_partial = f"{staged}.{group} = {number}"
+            yield f"DELETE FROM {staged} WHERE {is_partial} AND NOT EXISTS (SELECT 1 FROM {there} t WHERE {same_key})"
+            missing = [quote(name) for name in batch.shape.names if name not in names]
+            values = [f"{name} = (SELECT t.{name} FROM {there} t WHERE {same_key})" for name in missing]
+            yield f"UPDATE {staged} SET {', '.join([*values, f'{group} = {WHOLE}'])} WHERE {is_partial}"
+
+    def _advance_sequences(self, table: TableId, batch: RowBatch) -> None:
+        """Rows come with their numbers, which moves no sequence: after a fail-over it would begin where they are."""
+        for column, sequence in self.sequences[table].items():
+            place = batch.shape.names.index(column)
+            numbers = [int(row[place] or 0) for row in batch.rows]
+            if numbers:
+                self.target.definer.advance(self.connection, sequence, max(numbers))
 
     def _apply_keyless(self, table: TableId, stage: str, batch: RowBatch) -> int:
         """Rows are matched by content. All equal rows are taken away at once, and those of them that shall stay

@@ -38,6 +38,7 @@ def of_copy(result: CopyResult, *, forced: bool) -> Metadata:
         "source_rows": result.source_rows,
         "target": str(result.table.target),
         "method": result.method or "none: nothing was read",
+        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in result.notes) or "none"),
         "watermark": dg.MetadataValue.text(result.watermark),
         "dagster/partition_row_count": _rows_in_target(result),
         **of_shape(result.shape),

@@ -122,7 +122,7 @@ class Demo:
         before = {name for name in stack.SERVERS if processes.running(stack.site_of(self.home, name))}
         if not self.wishes.keep_stack:
             self.clean_up.callback(self._end_servers, before)
-        if len(before) < len(stack.DEFAULT):
+        if not before.issuperset(stack.DEFAULT):
             self.say("Starting MySQL, PostgreSQL, Kafka and Connect (the first time, they are downloaded)")
         servers = Servers(stack.up(self.home, self.say))
         self.say("MySQL, PostgreSQL, Kafka and Connect are running")

@@ -19,7 +19,14 @@ from rich.text import Text
 from cdc_pipeline.model import Comparison
 
 SECONDS_BETWEEN_LINES = 5.0
-COLOURS = {"STREAMING": "green", "COPIED": "cyan", "COPYING": "yellow", "RESYNCING": "yellow", "FAILED": "red"}
+COLOURS = {
+    "STREAMING": "green",
+    "COPIED": "cyan",
+    "LOADED": "yellow",
+    "COPYING": "yellow",
+    "RESYNCING": "yellow",
+    "FAILED": "red",
+}
 
 
 @dataclass(frozen=True)

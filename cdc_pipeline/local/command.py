@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -23,30 +23,38 @@ COULD_NOT_BE_DONE = 2
 
 @click.group()
 def local() -> None:
-    """Kafka, Connect, MySQL and PostgreSQL on this machine, for demos and tests."""
+    """Kafka, Connect, MySQL and PostgreSQL (and MariaDB, if asked for) on this machine, for demos and tests."""
 
 
 @local.command()
-def up() -> None:
-    """Start the servers (what runs already is kept) and wait until they answer."""
+@click.option("--with", "further", metavar="SERVER", multiple=True, help="Start this one too: mariadb. Repeatable.")
+def up(further: tuple[str, ...]) -> None:
+    """Start the servers (what runs already is kept) and wait until they answer.
+
+    A server that `--with` started belongs to the stack until `down`: `up` starts it again if it has died.
+    """
     with _failing_plainly(), _progress("starting the servers") as report:
         home = _stack().default_home()
-        _stack().up(home, report)
-    _show(_stack().status(home))
+        _stack().up(home, report, [*_stack().asked_for(home), *further])
+    _show(_stack().status(home), _stack().asked_for(home))
 
 
 @local.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the URLs, with passwords, of the running servers.")
 def status(as_json: bool) -> None:
-    """Tell which servers run and answer; exit code 1 if one does not."""
+    """Tell which servers run and answer; exit code 1 if one does not.
+
+    One that only `up --with` starts counts from then on until `down`.
+    """
     with _failing_plainly():
-        endpoints = _stack().status(_stack().default_home())
+        home = _stack().default_home()
+        endpoints, asked_for = _stack().status(home), _stack().asked_for(home)
     urls = dataclasses.asdict(endpoints)
     if as_json:
         click.echo(json.dumps({name: url for name, url in urls.items() if url}))
     else:
-        _show(endpoints)
-    if not all(urls.values()):
+        _show(endpoints, asked_for)
+    if not all(urls[name] for name in asked_for):
         sys.exit(1)
 
 
@@ -92,10 +100,11 @@ def _progress(doing: str) -> Iterator[Callable[[str], None]]:
         yield lambda line: console.print(line, markup=False, soft_wrap=True)
 
 
-def _show(endpoints: object) -> None:
-    """A table of the servers; never a password."""
+def _show(endpoints: object, asked_for: Iterable[str]) -> None:
+    """A table of the servers that should run; never a password."""
     table = Table("server", "", "address")
-    for name, url in dataclasses.asdict(endpoints).items():  # type: ignore[call-overload]
-        address = url.rsplit("@", 1)[-1].strip("/") if url else ""
-        table.add_row(name, "runs" if url else "does not run", address)
+    urls = dataclasses.asdict(endpoints)  # type: ignore[call-overload]
+    for name in asked_for:
+        address = urls[name].rsplit("@", 1)[-1].strip("/") if urls[name] else ""
+        table.add_row(name, "runs" if urls[name] else "does not run", address)
     Console().print(table)

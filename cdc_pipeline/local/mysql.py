@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pymysql
 
 from cdc_pipeline.errors import LocalStackError
@@ -23,39 +25,35 @@ class MySql:
     name = "mysql"
     needs: tuple[str, ...] = ()
     ports: tuple[str, ...] = ("mysql",)
+    driver = "mysql+pymysql"
 
     def prepare(self, site: Site) -> None:
         """Make the data directory, whole or not at all."""
         account = unprivileged_account()
         files = site.make_files(account)
         password_of(site.home, self.name)
-        mysqld, environment = downloads.mysqld(site.report)
+        _, environment = self._server(site)
         if (files / "data").exists():
             return
-        site.report("mysql: making a new data directory")
+        site.report(f"{self.name}: making a new data directory")
         draft = downloads.empty_draft(files / "data")
-        command = [mysqld, *self._options(site), f"--datadir={draft}", "--initialize-insecure"]
-        processes.run(site, command, account, environment)
+        processes.run(site, self._initialize(site, draft), account, environment)
         draft.rename(files / "data")
 
     def start(self, site: Site) -> None:
         """Start the server; root's password comes from a file that is gone before we return.
 
-        The data directory is made with an empty password ("insecure"), but the init file runs before the
-        server accepts its first connection: there is no moment at which the empty password works.
+        The data directory is made without a password, but the init file runs before the server accepts its first
+        connection: there is no moment at which one gets in without.
         """
         account = unprivileged_account()
-        mysqld, environment = downloads.mysqld(site.report)
+        server, environment = self._server(site)
         password = password_of(site.home, self.name)
         init_file = site.files / "login.sql"
         statements = f"SET sql_log_bin = 0;\nALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';\n"
         write_private(init_file, statements, owner=account)
-        command = [
-            mysqld,
-            *self._options(site),
-            f"--datadir={site.files / 'data'}",
-            f"--init-file={init_file}",
-        ]
+        data = site.files / "data"
+        command = [server, *self._options(site), f"--datadir={data}", f"--init-file={init_file}"]
         try:
             processes.spawn(site, command, account, environment)
             processes.wait_until_ready(site, lambda: self.answers(site))
@@ -80,12 +78,21 @@ class MySql:
         return True
 
     def url(self, site: Site) -> str:
-        return f"mysql+pymysql://root:{password_of(site.home, self.name)}@{LOOPBACK}:{site.port}/"
+        return f"{self.driver}://root:{password_of(site.home, self.name)}@{LOOPBACK}:{site.port}/"
 
     def stop(self, site: Site) -> bool:
         return processes.end(site)
 
+    def _server(self, site: Site) -> tuple[Path, dict[str, str]]:
+        """The server's program and its environment, downloaded if need be."""
+        return downloads.mysqld(site.report)
+
+    def _initialize(self, site: Site, data: Path) -> list[str | Path]:
+        """The command that makes a data directory."""
+        return [self._server(site)[0], *self._options(site), f"--datadir={data}", "--initialize-insecure"]
+
     def _options(self, site: Site) -> list[str]:
+        """What both MySQL and MariaDB take, and then what this one does."""
         temporary = site.files / "tmp"
         if not temporary.exists():
             temporary.mkdir(mode=0o1777)
@@ -94,7 +101,6 @@ class MySql:
             "--no-defaults",  # the first option, or mysqld reads /etc/my.cnf before it
             f"--bind-address={LOOPBACK}",
             f"--port={site.port}",
-            "--mysqlx=0",  # would listen on a port of its own
             "--socket=mysql.sock",  # relative to the data directory: a whole path may exceed 107 characters
             f"--tmpdir={temporary}",
             "--server-id=1",
@@ -103,8 +109,6 @@ class MySql:
             "--binlog-row-image=FULL",
             "--binlog-row-metadata=FULL",  # column names and signedness in the log itself
             "--binlog-expire-logs-seconds=604800",
-            "--gtid-mode=ON",
-            "--enforce-gtid-consistency=ON",
             "--character-set-server=utf8mb4",
             "--local-infile=1",
             "--max-connections=300",
@@ -112,4 +116,12 @@ class MySql:
             "--innodb-buffer-pool-size=256M",
             "--innodb-flush-log-at-trx-commit=2",  # survives kill -9, may lose a second at a power cut
             "--performance-schema=OFF",  # 200 MB of memory and a second of start-up
+            *self._own_options(),
+        ]
+
+    def _own_options(self) -> list[str]:
+        return [
+            "--mysqlx=0",  # would listen on a port of its own
+            "--gtid-mode=ON",
+            "--enforce-gtid-consistency=ON",
         ]

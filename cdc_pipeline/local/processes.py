@@ -54,6 +54,11 @@ def run(site: Site, command: Sequence[str | Path], account: Account | None = Non
         raise LocalStackError(server=site.server, reason=reason)
 
 
+def recorded(site: Site) -> bool:
+    """Whether the server was started and not ended by us since; it may have died."""
+    return _record(site).exists()
+
+
 def running(site: Site) -> psutil.Process | None:
     """The server's process, if the very process that we recorded still lives."""
     recorded = _read_record(site)

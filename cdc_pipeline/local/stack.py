@@ -15,6 +15,7 @@ from cdc_pipeline.errors import LocalStackError
 from cdc_pipeline.local import ports, processes
 from cdc_pipeline.local.connect import Connect
 from cdc_pipeline.local.kafka import Kafka
+from cdc_pipeline.local.mariadb import MariaDb
 from cdc_pipeline.local.mysql import MySql
 from cdc_pipeline.local.postgresql import PostgreSql
 from cdc_pipeline.local.site import Report, Site, read_ports, write_ports
@@ -49,8 +50,9 @@ class Server(Protocol):
 
 
 # In the order of starting; ended the other way round.
-SERVERS: dict[str, Server] = {server.name: server for server in (MySql(), PostgreSql(), Kafka(), Connect())}
-DEFAULT = ("mysql", "postgresql", "kafka", "connect")
+_ALL: tuple[Server, ...] = (MySql(), MariaDb(), PostgreSql(), Kafka(), Connect())
+SERVERS = {server.name: server for server in _ALL}
+DEFAULT = ("mysql", "postgresql", "kafka", "connect")  # the others are started by those who ask for them
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Endpoints:
     """Where each server serves, with credentials; None for one that does not run."""
 
     mysql: str | None = None
+    mariadb: str | None = None
     postgresql: str | None = None
     kafka: str | None = None
     connect: str | None = None
@@ -105,13 +108,19 @@ def status(home: Path) -> Endpoints:
     return Endpoints(**urls)
 
 
-def down(home: Path, report: Report = silent) -> list[str]:
-    """End the servers that `up` started here and nothing else; return their names."""
+def asked_for(home: Path) -> list[str]:
+    """The servers that should run: the default ones, and those that were started and not ended by `down` since."""
+    home = home.resolve()
+    return [name for name in SERVERS if name in DEFAULT or processes.recorded(site_of(home, name))]
+
+
+def down(home: Path, report: Report = silent, servers: Sequence[str] = tuple(SERVERS)) -> list[str]:
+    """End those of `servers` that `up` started here and nothing else; return their names."""
     home = home.resolve()
     if not home.exists():
         return []
     with _locked(home):
-        return _end(home, SERVERS, report)
+        return _end(home, servers, report)
 
 
 def purge(home: Path, report: Report = silent) -> list[Path]:

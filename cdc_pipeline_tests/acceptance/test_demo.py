@@ -97,7 +97,8 @@ def test_ctrl_c_in_mid_stream_ends_all_it_started(demos: list[RunningDemo]) -> N
     assert demo.wait() == 0, demo.text
     assert demo.started
     assert demo.alive == []
-    assert all(vars(local_stack.status(local_stack.default_home())).values()), "the stack was not the demo's to end"
+    running = vars(local_stack.status(local_stack.default_home()))
+    assert all(running[name] for name in local_stack.DEFAULT), "the stack was not the demo's to end"
 
 
 def test_a_port_in_use_is_said_before_anything_is_started(demos: list[RunningDemo]) -> None:

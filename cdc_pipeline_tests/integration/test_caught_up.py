@@ -1,4 +1,4 @@
-"""`stir` moves an idle MySQL's log, where it may, so that waiting until all is applied takes seconds."""
+"""`stir` moves an idle MySQL's or MariaDB's log, where it may, so that waiting until all is applied takes seconds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cdc_pipeline_tests.conftest import Scenario
 MakeScenario = Callable[..., Scenario]
 
 
-@pytest.fixture
-def shop(scenario: MakeScenario) -> Scenario:
-    shop = scenario("mysql", "postgresql")
+@pytest.fixture(params=["mysql", "mariadb"])
+def shop(request: pytest.FixtureRequest, scenario: MakeScenario) -> Scenario:
+    shop = scenario(request.param, "postgresql")
     shop.run("source", "CREATE TABLE users (id INT PRIMARY KEY)")
     return shop
 

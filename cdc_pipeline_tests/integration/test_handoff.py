@@ -17,6 +17,8 @@ from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
+FROM_MARIADB = [*DIRECTIONS, ("mariadb", "postgresql")]
+WITH_MARIADB = [*FROM_MARIADB, ("mysql", "mariadb")]
 MakeScenario = Callable[..., Scenario]
 
 
@@ -27,7 +29,7 @@ def _copy(replication: Replication, *, force_resync: bool = False, adopt: bool =
     return {result.table.source.name: result.outcome for result in results}
 
 
-@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+@pytest.mark.parametrize(("source", "target"), WITH_MARIADB)
 def test_every_write_arrives_once_whenever_it_was_written(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
     create_tables(shop)
@@ -44,7 +46,7 @@ def test_every_write_arrives_once_whenever_it_was_written(scenario: MakeScenario
     shop.assert_equal(replication)
 
 
-@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+@pytest.mark.parametrize(("source", "target"), WITH_MARIADB)
 def test_the_four_steps_in_one_call_under_load(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
     create_tables(shop)
@@ -59,7 +61,7 @@ def test_the_four_steps_in_one_call_under_load(scenario: MakeScenario, source: s
     shop.assert_equal(Replication(config))
 
 
-@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+@pytest.mark.parametrize(("source", "target"), FROM_MARIADB)
 def test_a_table_is_synced_again_while_it_streams(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
     create_tables(shop)
@@ -194,7 +196,7 @@ def test_a_target_that_is_equal_already_can_be_adopted(scenario: MakeScenario) -
     shop.assert_equal(replication)
 
 
-@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+@pytest.mark.parametrize(("source", "target"), FROM_MARIADB)
 def test_a_table_added_later_is_captured_before_it_is_copied(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
     create_tables(shop)
@@ -221,7 +223,7 @@ def test_a_table_altered_between_copy_and_registration_is_refused(scenario: Make
     assert not replication.parts.connect.exists(replication.config.connector_name)
 
 
-@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+@pytest.mark.parametrize(("source", "target"), WITH_MARIADB)
 def test_truncate_arrives(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
     create_tables(shop)

@@ -16,11 +16,14 @@ import psycopg2
 import pytest
 import requests
 from click.testing import CliRunner
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from cdc_pipeline.errors import LocalStackError
 from cdc_pipeline.local import ports, processes, stack
 from cdc_pipeline.local.command import local
+from cdc_pipeline.local.site import unprivileged_account
 
 pytestmark = pytest.mark.servers
 
@@ -161,7 +164,7 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log(home: Path) -> None
 
 
 def test_an_unknown_server_is_refused(home: Path) -> None:
-    with pytest.raises(LocalStackError, match="there is no such server; there are mysql, postgresql, kafka"):
+    with pytest.raises(LocalStackError, match="there is no such server; there are mysql, mariadb, postgresql, kafka"):
         stack.up(home, servers=("db2",))
 
 
@@ -181,6 +184,72 @@ def test_the_shell_shows_no_password_and_purge_names_what_goes(home: Path, monke
     assert f"deleting {home / 'postgresql'}" in purged.output
     assert not (home / "postgresql").exists()
     assert not (home / "secrets" / "postgresql.password").exists()
+
+
+def mariadb_answers(url: str | None, sql: str) -> list[tuple[object, ...]]:
+    assert url is not None
+    assert url.startswith("mariadb")
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        result = connection.exec_driver_sql(sql)
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def test_mariadb_is_ready_to_be_captured_and_only_on_loopback(home: Path) -> None:
+    url = stack.up(home, servers=("mariadb",)).mariadb
+    settings = "@@log_bin, @@binlog_format, @@binlog_row_image, @@gtid_strict_mode, @@character_set_server"
+    assert mariadb_answers(url, f"SELECT {settings}") == [(1, "ROW", "FULL", 1, "utf8mb4")]
+    logins = mariadb_answers(
+        url, "SELECT user, host FROM mysql.global_priv WHERE user NOT IN ('mariadb.sys', 'PUBLIC')"
+    )
+    assert logins == [("root", "localhost")], "no login that needs no password"
+    with pytest.raises(OperationalError, match="Access denied"):
+        mariadb_answers(make_url(str(url)).set(password=None).render_as_string(), "SELECT 1")
+    server = processes.running(stack.site_of(home, "mariadb"))
+    assert server is not None
+    account = unprivileged_account()
+    assert account is None or server.username() == account.name
+    listening = [c.laddr.ip for c in server.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert listening == [ports.LOOPBACK]
+
+
+def test_mariadb_is_started_for_those_who_ask_and_belongs_to_the_stack_until_down(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CDC_PIPELINE_LOCAL", str(home))
+    monkeypatch.setattr(stack, "DEFAULT", CHEAP)  # the others take their time
+    shell = CliRunner()
+    assert "mariadb" not in shell.invoke(local, ["up"]).stdout
+    assert shell.invoke(local, ["status"]).exit_code == 0, "it was not asked for"
+
+    started = shell.invoke(local, ["up", "--with", "mariadb"])
+    assert started.exit_code == 0, started.output
+    urls = json.loads(shell.invoke(local, ["status", "--json"]).stdout)
+    assert urls.keys() == {"postgresql", "mariadb"}
+    mariadb_answers(urls["mariadb"], "CREATE DATABASE kept")
+
+    killed = psutil.Process(recorded_pid(home, "mariadb"))
+    killed.kill()
+    killed.wait(10)
+    died = shell.invoke(local, ["status"])
+    assert died.exit_code == 1
+    assert "mariadb" in died.stdout
+    assert shell.invoke(local, ["up"]).exit_code == 0
+    assert json.loads(shell.invoke(local, ["status", "--json"]).stdout) == urls, "started again, where it was"
+    assert ("kept",) in mariadb_answers(urls["mariadb"], "SHOW DATABASES")
+
+    assert stack.down(home, servers=("mariadb",)) == ["mariadb"]
+    assert shell.invoke(local, ["status"]).exit_code == 0
+    purged = shell.invoke(local, ["down", "--purge"])
+    assert f"deleting {home / 'mariadb'}" in purged.output
+    assert not (home / "secrets" / "mariadb.password").exists()
+
+
+def test_a_server_that_nobody_knows_is_refused_in_the_shell(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDC_PIPELINE_LOCAL", str(home))
+    refused = CliRunner().invoke(local, ["up", "--with", "db2"])
+    assert refused.exit_code == 2
+    assert "there is no such server; there are mysql, mariadb" in refused.output
+    assert stack.status(home) == stack.Endpoints()
 
 
 def test_connect_lists_every_debezium_connector_and_starts_kafka_first(home: Path) -> None:

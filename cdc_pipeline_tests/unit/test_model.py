@@ -21,8 +21,8 @@ from cdc_pipeline.model import (
 )
 
 
-def t(kind: Kind, size: int | None = None, scale: int | None = None, **flags: bool) -> ColumnType:
-    return ColumnType(kind, size, scale, **flags)
+def t(kind: Kind, size: int | None = None, scale: int | None = None, native: str = "", **flags: bool) -> ColumnType:
+    return ColumnType(kind, size, scale, flags.get("unsigned", False), flags.get("fixed", False), native)
 
 
 HOLDS = [
@@ -41,6 +41,13 @@ HOLDS = [
     (t(Kind.TEXT, 10), t(Kind.TEXT, 10, fixed=True)),
     (t(Kind.TEXT, 10, fixed=True), t(Kind.TEXT, 8, fixed=True)),
     (t(Kind.TEXT), t(Kind.JSON)),
+    (t(Kind.TEXT), t(Kind.JSON, 64, fixed=True)),
+    (t(Kind.TEXT, 64), t(Kind.INTERVAL)),
+    (t(Kind.TEXT), t(Kind.TEXT, 49, native="postgresql:inet")),
+    (t(Kind.TEXT, 49, native="postgresql:inet"), t(Kind.TEXT, 49, native="postgresql:inet")),
+    (t(Kind.BINARY), t(Kind.GEOMETRY)),
+    (t(Kind.GEOMETRY), t(Kind.GEOMETRY, native="mysql:point")),
+    (t(Kind.INTEGER, 16), t(Kind.BOOLEAN)),
     (t(Kind.JSON, fixed=True), t(Kind.JSON, 64, fixed=True)),
     (t(Kind.TEXT, 36), t(Kind.UUID)),
     (t(Kind.BINARY), t(Kind.BINARY, 16)),
@@ -66,7 +73,6 @@ DOES_NOT_HOLD = [
     (t(Kind.TEXT, 9), t(Kind.TEXT, 10)),
     (t(Kind.TEXT, 255), t(Kind.TEXT)),
     (t(Kind.TEXT, 255), t(Kind.JSON)),
-    (t(Kind.TEXT), t(Kind.JSON, 64, fixed=True)),
     (t(Kind.JSON, 64, fixed=True), t(Kind.JSON, fixed=True)),
     (t(Kind.JSON, fixed=True), t(Kind.JSON)),
     (t(Kind.TEXT, 35), t(Kind.UUID)),
@@ -81,6 +87,12 @@ DOES_NOT_HOLD = [
     (t(Kind.DATE), t(Kind.TIMESTAMP, 0)),
     (t(Kind.INTEGER, 64), t(Kind.DECIMAL, 10, 0)),
     (t(Kind.JSON), t(Kind.TEXT)),
+    (t(Kind.TEXT, 63), t(Kind.INTERVAL)),
+    (t(Kind.TEXT, 49, native="postgresql:inet"), t(Kind.TEXT, 10)),
+    (t(Kind.ENUM, native="mysql:enum('a')"), t(Kind.ENUM, native="mysql:enum('a','b')")),
+    (t(Kind.INTEGER, 16, native="mysql:year"), t(Kind.INTEGER, 8)),
+    (t(Kind.GEOMETRY, native="mysql:point"), t(Kind.GEOMETRY)),
+    (t(Kind.ARRAY, native="postgresql:text[]"), t(Kind.TEXT)),
     (t(Kind.UUID), t(Kind.TEXT, 36)),
     (t(Kind.BOOLEAN), t(Kind.INTEGER, 8)),
 ]

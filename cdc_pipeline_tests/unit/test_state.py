@@ -9,7 +9,7 @@ import pytest
 
 from cdc_pipeline.state import _LEGAL, HAS_WATERMARK, IN_COPY, LEASE_SECONDS, ConsumerRecord, ConsumerState, TableState
 
-PENDING, COPYING, COPIED, STREAMING, RESYNCING, FAILED = TableState
+PENDING, COPYING, LOADED, COPIED, STREAMING, RESYNCING, FAILED = TableState
 
 
 def test_every_state_has_its_transitions() -> None:
@@ -25,14 +25,15 @@ def test_nothing_becomes_pending_again() -> None:
 
 
 @pytest.mark.parametrize("path", [
-    (PENDING, COPYING, COPIED, STREAMING),  # the way of every table
+    (PENDING, COPYING, LOADED, COPIED, STREAMING),  # the way of every table
     (PENDING, COPIED, STREAMING),  # adopted
-    (PENDING, COPYING, FAILED, COPYING, COPIED),  # the copy failed, and was repeated
-    (COPYING, COPYING, COPIED),  # killed while it copied
-    (STREAMING, RESYNCING, COPIED, STREAMING),  # a live re-sync
-    (RESYNCING, RESYNCING, COPIED),  # killed while it re-synced
+    (PENDING, COPYING, FAILED, COPYING, LOADED, COPIED),  # the copy failed, and was repeated
+    (COPYING, COPYING, LOADED, COPIED),  # killed while it copied
+    (LOADED, COPYING, LOADED, COPIED),  # killed while it made indexes, and the source was altered meanwhile
+    (STREAMING, RESYNCING, LOADED, COPIED, STREAMING),  # a live re-sync
+    (RESYNCING, RESYNCING, LOADED, COPIED),  # killed while it re-synced
     (STREAMING, STREAMING),  # the next consumer takes over
-    (STREAMING, FAILED, RESYNCING, COPIED),  # the stream failed, the way out is a re-sync
+    (STREAMING, FAILED, RESYNCING, LOADED, COPIED),  # the stream failed, the way out is a re-sync
 ], ids=" ".join)  # fmt: skip
 def test_the_ways_that_a_table_goes_are_legal(path: tuple[TableState, ...]) -> None:
     for before, after in pairwise(path):

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import bindparam, text
 
 from cdc_pipeline.databases.base import Database, statement_failed
+from cdc_pipeline.databases.mysql.definition import MySqlDefiner
 from cdc_pipeline.databases.mysql.dialect import MySqlDialect
+from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable
 from cdc_pipeline.model import Column, TableId, TableShape
 
@@ -36,6 +38,9 @@ class RetryableStatementFailed(DatabaseUnavailable):
 
 class MySqlDatabase(Database):
     dialect = MySqlDialect()
+    grants = Grants
+    table_types: Sequence[str] = ("BASE TABLE",)
+    definer = MySqlDefiner()
     driver = "mysql+pymysql"
     driver_modules = ("pymysql",)
 
@@ -68,9 +73,9 @@ class MySqlDatabase(Database):
 
     def tables(self) -> list[TableId]:
         query = text(
-            "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE' "
+            "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type IN :types "
             "AND table_schema NOT IN :system AND table_name NOT LIKE :ours ORDER BY 1, 2"
-        ).bindparams(bindparam("system", _SYSTEM, expanding=True))
+        ).bindparams(bindparam("system", _SYSTEM, expanding=True), bindparam("types", self.table_types, expanding=True))
         with self.connect() as connection:
             return [TableId(*row) for row in connection.execute(query, {"ours": _OURS})]
 
@@ -95,9 +100,9 @@ class MySqlDatabase(Database):
     def _column(
         self, name: str, declared: str, nullable: str, default: str | None, extra: str, charset: str, collation: str
     ) -> Column:
-        canonical = self.dialect.canonical_type(declared)
         if charset:
             declared = f"{declared} CHARACTER SET {charset} COLLATE {collation}"
+        canonical = self.dialect.canonical_type(declared)
         has_default = default is not None or bool(extra)
         return Column(name, declared, canonical, nullable == "YES", has_default or nullable == "YES")
 

@@ -6,14 +6,19 @@ import re
 from collections.abc import Sequence
 
 from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.mysql.charsets import GARBLED, charset_of
 from cdc_pipeline.model import Column, ColumnType, Kind, TableId
 
 _DECLARED = re.compile(r"^(?P<name>[a-z]+)(?:\((?P<arguments>[^)]*)\))?(?P<rest>.*)$", re.DOTALL)
+_LABELS = re.compile(r"^(?:enum|set)\((?P<all>(?:'(?:[^']|'')*',?)*)\)", re.IGNORECASE)
 _INTEGERS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64}
 _INTEGER_NAMES = {8: "TINYINT", 16: "SMALLINT", 24: "MEDIUMINT", 32: "INT", 64: "BIGINT"}
 _TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 _BLOBS = ("tinyblob", "blob", "mediumblob", "longblob")
 _LONGEST_INLINE = 4000  # characters: a row may take 65,535 bytes in all, so longer texts go off the page
+_GEOMETRIES = ("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon")
+_COLLECTIONS = ("geometrycollection", "geomcollection")
+_HAS_SRID = 0x20  # in the fourth byte of the type
 _KEY_CHARACTERS = 255  # an index takes 3,072 bytes, four a character; several columns share them
 
 
@@ -25,11 +30,14 @@ class MySqlDialect(Dialect):
         return "`" + identifier.replace("`", "``") + "`"
 
     def canonical_type(self, declared: str) -> ColumnType | None:
+        labels = _LABELS.match(declared)
         match = _DECLARED.match(declared.lower())
         if match is None:
             return None
         name, rest = match["name"], match["rest"]
-        numbers = [int(n) for n in re.findall(r"\d+", match["arguments"] or "")] if name not in ("enum", "set") else []
+        if charset_of(declared) in GARBLED:
+            return None
+        numbers = [int(n) for n in re.findall(r"\d+", match["arguments"] or "")] if not labels else []
         size = numbers[0] if numbers else None
         if name == "tinyint" and size == 1 and "unsigned" not in rest:
             return ColumnType(Kind.BOOLEAN)
@@ -39,26 +47,39 @@ class MySqlDialect(Dialect):
             return ColumnType(Kind.TEXT)
         if name in _BLOBS:
             return ColumnType(Kind.BINARY)
+        if labels:
+            return ColumnType(Kind.ENUM if name == "enum" else Kind.TEXT, native=f"mysql:{name}({labels['all']})")
+        if name in _GEOMETRIES or name in _COLLECTIONS:
+            return ColumnType(Kind.GEOMETRY, native="" if name == "geometry" else f"mysql:{name}")
         return {
             "decimal": ColumnType(Kind.DECIMAL, size, numbers[1] if len(numbers) > 1 else 0),
             "float": ColumnType(Kind.FLOAT, 32),
             "double": ColumnType(Kind.FLOAT, 64),
             "char": ColumnType(Kind.TEXT, size),
             "varchar": ColumnType(Kind.TEXT, size),
-            "enum": ColumnType(Kind.ENUM),
-            "set": ColumnType(Kind.TEXT),
             "binary": ColumnType(Kind.BINARY, size, fixed=True),
             "varbinary": ColumnType(Kind.BINARY, size),
             "bit": ColumnType(Kind.BITS, size or 1, fixed=True),
             "date": ColumnType(Kind.DATE),
             "time": ColumnType(Kind.TIME, size or 0),
             "datetime": ColumnType(Kind.TIMESTAMP, size or 0),
-            "timestamp": ColumnType(Kind.INSTANT, size or 0),
-            "year": ColumnType(Kind.INTEGER, 16),
+            "timestamp": ColumnType(Kind.INSTANT, size or 0, native="mysql:timestamp"),
+            "year": ColumnType(Kind.INTEGER, 16, native="mysql:year"),
             "json": ColumnType(Kind.JSON, 64, fixed=True),
         }.get(name)
 
+    def refusal(self, declared: str) -> str:
+        charset = charset_of(declared)
+        if charset in GARBLED:
+            return (
+                f"Debezium decodes the character set {charset} wrongly; ALTER TABLE … CONVERT TO CHARACTER SET utf8mb4"
+            )
+        return super().refusal(declared)
+
     def column_type(self, type: ColumnType, *, in_key: bool) -> str:
+        native = type.native_to("mysql")
+        if native:
+            return self._native(native, type)
         match type.kind:
             case Kind.BOOLEAN:
                 return "TINYINT(1)"
@@ -90,6 +111,20 @@ class MySqlDialect(Dialect):
                 return "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
             case Kind.UUID:
                 return "CHAR(36) CHARACTER SET ascii COLLATE ascii_bin"
+            case Kind.INTERVAL:
+                return "VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin"
+            case Kind.GEOMETRY:
+                return "GEOMETRY"
+            case Kind.ARRAY | Kind.MAP:
+                return self._text(ColumnType(Kind.TEXT), in_key) + " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+    @staticmethod
+    def _native(name: str, type: ColumnType) -> str:
+        if name == "timestamp":
+            return f"TIMESTAMP({type.size or 0})"
+        if type.kind in (Kind.TEXT, Kind.ENUM):
+            return name + " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        return name.upper()
 
     def _text(self, type: ColumnType, in_key: bool) -> str:
         if type.size is None or type.size > _LONGEST_INLINE:
@@ -106,6 +141,10 @@ class MySqlDialect(Dialect):
             case ColumnType(kind=Kind.FLOAT, size=32):
                 # The text of a FLOAT has six digits; as a DOUBLE it has all that make the same number again.
                 return f"{name} + 0e0"
+            case ColumnType(kind=Kind.DATE | Kind.TIMESTAMP | Kind.INSTANT):
+                return _without_zeros(name)
+            case ColumnType(kind=Kind.GEOMETRY):
+                return f"CONCAT('\\\\x', LOWER({_ewkb(name)}))"
         return name
 
     def compare(self, name: str, type: ColumnType) -> str:
@@ -125,10 +164,15 @@ class MySqlDialect(Dialect):
                 return f"LOWER(HEX({name}))"
             case Kind.BITS:
                 return f"LPAD(BIN({name}), {type.size}, '0')"
+            case Kind.GEOMETRY:
+                return f"LOWER({_ewkb(name)})"
             case Kind.DATE:
-                return f"DATE_FORMAT({name}, '%Y-%m-%d')"
+                return f"DATE_FORMAT({_without_zeros(name)}, '%Y-%m-%d')"
             case Kind.TIMESTAMP | Kind.INSTANT:
-                return f"DATE_FORMAT({name}, '%Y-%m-%d %H:%i:%s.%f')"
+                return f"DATE_FORMAT({_without_zeros(name)}, '%Y-%m-%d %H:%i:%s.%f')"
+            case Kind.JSON if type.size == 64:
+                # A whole double may have lost its `.0` on the way (json_text.py).
+                return f"REGEXP_REPLACE(CONVERT({name} USING utf8mb4), '([0-9])[.]0([],}}]|$)', '$1$2')"
             case Kind.TIME:
                 return f"TIME_FORMAT({name}, '%H:%i:%s.%f')"
             case Kind.TEXT if type.fixed:
@@ -153,6 +197,7 @@ def load_data(dialect: Dialect, table: TableId, columns: Sequence[tuple[str, Col
     for number, (name, type) in enumerate(columns):
         expression = {
             Kind.BINARY: "UNHEX(SUBSTR(@v{n}, 3))",
+            Kind.GEOMETRY: f"UNHEX({_internal_geometry('@v{n}')})",
             Kind.BITS: "CAST(CONV(@v{n}, 2, 10) AS UNSIGNED)",
         }.get(type.kind)
         names.append(f"@v{number}" if expression else dialect.quote(name))
@@ -163,3 +208,25 @@ def load_data(dialect: Dialect, table: TableId, columns: Sequence[tuple[str, Col
         f"FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({', '.join(names)})"
         + (f" SET {', '.join(settings)}" if settings else "")
     )
+
+
+def _without_zeros(name: str) -> str:
+    """Debezium sends NULL for a date with a zero in it, so a copy has to do the same."""
+    return f"IF(YEAR({name}) = 0 OR MONTH({name}) = 0 OR DAYOFMONTH({name}) = 0, NULL, {name})"
+
+
+def _ewkb(name: str) -> str:
+    """The hexadecimal digits of a geometry as PostGIS writes it. MySQL keeps four bytes of SRID before the well-known
+    binary, always little-endian; PostGIS has them behind the type, where a flag tells of them."""
+    digits = f"HEX({name})"
+    flagged = f"HEX(CONV(SUBSTR({digits}, 17, 2), 16, 10) | {_HAS_SRID})"
+    with_srid = f"CONCAT(SUBSTR({digits}, 9, 8), {flagged}, LEFT({digits}, 8), SUBSTR({digits}, 19))"
+    return f"IF(LEFT({digits}, 8) = '00000000', SUBSTR({digits}, 9), {with_srid})"
+
+
+def _internal_geometry(text: str) -> str:
+    """The other way round, from the canonical text."""
+    flags = f"CONV(SUBSTR({text}, 11, 2), 16, 10)"
+    plain = f"LPAD(HEX({flags} & ~{_HAS_SRID}), 2, '0')"
+    with_srid = f"CONCAT(SUBSTR({text}, 13, 8), SUBSTR({text}, 3, 8), {plain}, SUBSTR({text}, 21))"
+    return f"IF({flags} & {_HAS_SRID}, {with_srid}, CONCAT('00000000', SUBSTR({text}, 3)))"

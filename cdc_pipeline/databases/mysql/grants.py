@@ -14,14 +14,16 @@ class Grants:
     """Every grant that is in force for a connection's login, those of its active roles too."""
 
     def __init__(self, connection: Connection) -> None:
-        roles = connection.exec_driver_sql("SELECT CURRENT_ROLE()").scalar()
-        using = "" if roles in (None, "NONE") else f" FOR CURRENT_USER() USING {roles}"
-        matches = [_GRANT.match(row[0]) for row in connection.exec_driver_sql("SHOW GRANTS" + using)]
+        matches = [_GRANT.match(row[0]) for row in connection.exec_driver_sql(self.statement(connection))]
         self.grants = [
             ({name.strip() for name in m["privileges"].split(",")}, m["schema"].strip("`").replace("``", "`"))
             for m in matches
             if m and m["table"] == "*"
         ]
+
+    def statement(self, connection: Connection) -> str:
+        roles = connection.exec_driver_sql("SELECT CURRENT_ROLE()").scalar()
+        return "SHOW GRANTS" + ("" if roles in (None, "NONE") else f" FOR CURRENT_USER() USING {roles}")
 
     def has(self, privilege: str, schema: str | None = None) -> bool:
         """Whether a privilege is granted globally or on the schema (whose name in a grant is a LIKE pattern)."""

@@ -13,6 +13,7 @@ import pymysql.cursors
 from sqlalchemy.engine import URL
 
 from cdc_pipeline.databases import copy_text
+from cdc_pipeline.databases.copy_text import Rewrite
 
 ROWS_AT_A_TIME = 2000
 _SESSION = "SET time_zone = '+00:00', net_write_timeout = 600, wait_timeout = 86400"
@@ -42,11 +43,17 @@ class RawReader:
         self._execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         self._execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
-    def copy_to(self, select: str, may_need_escape: Sequence[int], file: BinaryIO) -> int:
-        """Write the query's rows as COPY text; returns how many."""
+    def fetch(self, sql: str) -> Sequence[Sequence[bytes | None]]:
+        """A short answer, whole."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall()
+
+    def copy_to(self, select: str, rewritten: Mapping[int, Rewrite], file: BinaryIO) -> int:
+        """Write the query's rows as COPY text, the columns of these indexes rewritten; returns how many."""
         count = 0
         for rows in self._batches(select):
-            file.write(copy_text.render_raw(rows, may_need_escape))
+            file.write(copy_text.render_raw(rows, rewritten))
             count += len(rows)
         return count
 

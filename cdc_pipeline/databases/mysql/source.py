@@ -9,7 +9,9 @@ from typing import Any, BinaryIO
 
 from sqlalchemy import Connection
 
+from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Snapshot, Source
+from cdc_pipeline.databases.json_text import plain_numbers
 from cdc_pipeline.databases.mysql import watermark as watermarks
 from cdc_pipeline.databases.mysql.database import MySqlDatabase
 from cdc_pipeline.databases.mysql.grants import Grants
@@ -20,7 +22,14 @@ from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Water
 
 # A LOCK TABLES that waits makes later writers of the table wait behind it, so it may wait only this long at a time.
 LOCK_WAIT_SECONDS = 2
-_LOG_SETTINGS = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
+LOG_SETTINGS = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
+
+
+# Only these kinds' texts can hold a tab, a newline or a backslash; a JSON's numbers get the spelling of the stream.
+_REWRITTEN = {
+    **dict.fromkeys((Kind.TEXT, Kind.ENUM, Kind.BINARY, Kind.GEOMETRY), copy_text.escape),
+    Kind.JSON: lambda value: copy_text.escape(plain_numbers(value)),
+}
 
 
 class MySqlSnapshot(Snapshot):
@@ -30,19 +39,26 @@ class MySqlSnapshot(Snapshot):
         self.database = database
 
     def copy_to(self, shape: TableShape, file: BinaryIO) -> int:
-        # Only these kinds' texts can hold a tab, a newline or a backslash.
-        texts = (Kind.TEXT, Kind.ENUM, Kind.JSON, Kind.BINARY)
-        may_need_escape = [i for i, column in enumerate(shape.columns) if column.canonical.kind in texts]
+        rewritten = {
+            index: _REWRITTEN[column.canonical.kind]
+            for index, column in enumerate(shape.columns)
+            if column.canonical.kind in _REWRITTEN
+        }
         with self.database.explained():
-            return self.reader.copy_to(self.database.dialect.select(shape), may_need_escape, file)
+            return self.reader.copy_to(self.database.dialect.select(shape), rewritten, file)
 
 
 class MySqlSource(MySqlDatabase, Source):
+    log_settings: Mapping[str, str] = LOG_SETTINGS
+    how_to_set = "SET PERSIST {name} = '{wanted}'"
+    privileges: Sequence[str] = ("REPLICATION SLAVE", "REPLICATION CLIENT")
+    locks_tables = True
+
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
         with self.connect() as connection:
-            checks = [self._log_setting(connection, *setting) for setting in _LOG_SETTINGS.items()]
-            grants = Grants(connection)
-            for privilege in ("REPLICATION SLAVE", "REPLICATION CLIENT"):
+            checks = [self._log_setting(connection, *setting) for setting in self.log_settings.items()]
+            grants = self.grants(connection)
+            for privilege in self.privileges:
                 ok = grants.has(privilege)
                 fix = f"missing; run: GRANT {privilege} ON *.* TO '{self.url.username}'@'…'"
                 checks.append(Check(f"source privilege {privilege}", "" if ok else fix))
@@ -53,7 +69,8 @@ class MySqlSource(MySqlDatabase, Source):
     def _log_setting(self, connection: Connection, name: str, wanted: str) -> Check:
         value = self.scalar(connection, f"SELECT @@GLOBAL.{name}")
         value = {1: "ON", 0: "OFF"}.get(value, str(value).upper())
-        how = "start the server with --log-bin" if name == "log_bin" else f"run: SET PERSIST {name} = '{wanted}'"
+        how = f"run: {self.how_to_set.format(name=name, wanted=wanted)}"
+        how = "start the server with --log-bin" if name == "log_bin" else how
         return Check(f"source {name}", "" if value == wanted else f"is {value}, must be {wanted}: {how}")
 
     def _table_checks(self, connection: Connection, shape: TableShape, grants: Grants) -> list[Check]:
@@ -64,7 +81,7 @@ class MySqlSource(MySqlDatabase, Source):
         except CdcPipelineError:
             problem = f"{user} may not read it; run: GRANT SELECT ON {self.dialect.table(table)} TO '{user}'@'…'"
         checks = [Check(f"source table {table} readable", problem)]
-        if not grants.has("LOCK TABLES", table.schema):
+        if self.locks_tables and not grants.has("LOCK TABLES", table.schema):
             fix = f"missing; run: GRANT LOCK TABLES ON {self.dialect.quote(table.schema)}.* TO '{user}'@'…'"
             checks.append(Check(f"source privilege LOCK TABLES on {table.schema}", fix))
         engine = connection.exec_driver_sql(
@@ -92,14 +109,18 @@ class MySqlSource(MySqlDatabase, Source):
         """A logged statement that changes no data: the connector reports its position only when an event passes, and
         of an idle server none does for 48 s. Not on a replica, which must have no transactions of its own."""
         with self.connect() as connection:
-            version = connection.dialect.server_version_info or ()
-            status = "SHOW REPLICA STATUS" if version >= (8, 0, 22) else "SHOW SLAVE STATUS"
+            replica_status, harmless = self._stirring(connection)
             try:
-                is_replica = connection.exec_driver_sql(status).first() is not None
+                is_replica = connection.exec_driver_sql(replica_status).first() is not None
                 if not is_replica and not self.scalar(connection, "SELECT @@GLOBAL.read_only"):
-                    connection.exec_driver_sql("FLUSH OPTIMIZER_COSTS")
+                    connection.exec_driver_sql(harmless)
             except CdcPipelineError:
                 return  # not granted (RELOAD, or FLUSH_OPTIMIZER_COSTS): it takes longer, and is as right
+
+    def _stirring(self, connection: Connection) -> tuple[str, str]:
+        """The statement that has a row on a replica, and the one that is logged and changes no data."""
+        new_name = (connection.dialect.server_version_info or ()) >= (8, 0, 22)
+        return "SHOW REPLICA STATUS" if new_name else "SHOW SLAVE STATUS", "FLUSH OPTIMIZER_COSTS"
 
     def _log_position(self, connection: Connection) -> dict[str, Any]:
         """File, position and executed GTIDs, read at one moment. In every GTID mode but ON a transaction may come

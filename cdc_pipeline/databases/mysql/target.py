@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from io import BytesIO
@@ -10,12 +11,15 @@ from typing import BinaryIO
 from sqlalchemy import Connection
 
 from cdc_pipeline.databases import frames
-from cdc_pipeline.databases.mysql.database import MySqlDatabase
+from cdc_pipeline.databases.mysql.database import MySqlDatabase, error_code
 from cdc_pipeline.databases.mysql.dialect import load_data
-from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
-from cdc_pipeline.errors import StatementFailed
+from cdc_pipeline.errors import LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
+
+_PLACE = re.compile(r"(?:column '(?P<column>.*)' )?at row (?P<row>\d+)")
+
+DUPLICATE = 1062
 
 
 class MySqlTarget(MySqlDatabase, Target):
@@ -27,7 +31,7 @@ class MySqlTarget(MySqlDatabase, Target):
         wanted = {"CREATE", "SELECT", "INSERT", "UPDATE", "DELETE", "DROP", "CREATE TEMPORARY TABLES"}
         with self.connect() as connection:
             for schema in sorted({table.schema for table in tables} | {self.default_schema}):
-                granted = Grants(connection)
+                granted = self.grants(connection)
                 missing = ", ".join(sorted(p for p in wanted if not granted.has(p, schema)))
                 fix = f"{missing} missing; run: GRANT {missing} ON {self.dialect.quote(schema)}.* TO '{user}'@'…'"
                 checks.append(Check(f"target privileges on {schema}", fix if missing else ""))
@@ -59,16 +63,31 @@ class MySqlTarget(MySqlDatabase, Target):
         self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], name: str
     ) -> int:
         """LOCAL turns errors into warnings, as INSERT IGNORE does: a warning here is a value that was changed."""
-        loaded = connection.exec_driver_sql(load_data(self.dialect, table, columns, name)).rowcount
+        try:
+            loaded = connection.exec_driver_sql(load_data(self.dialect, table, columns, name)).rowcount
+        except StatementFailed as error:
+            raise self._refused(str(error.fields["reason"]), table) or error from error
         warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 3").all()
         if warnings:
             reason = f"loading {table.name}: " + "; ".join(str(row[2]) for row in warnings)
-            raise StatementFailed(database=self.display, reason=reason)
+            refused = self._refused(str(warnings[0][2]), table)
+            raise refused or StatementFailed(database=self.display, reason=reason)
         return loaded
+
+    def _refused(self, reason: str, table: TableId) -> LoadRefused | None:
+        """If the server tells which row it is about."""
+        place = _PLACE.search(reason)
+        if place is None:
+            return None
+        column = place["column"] or ""
+        return LoadRefused(database=self.display, row=int(place["row"]), column=column, reason=reason)
 
     def truncate(self, connection: Connection, table: TableId) -> None:
         # Not TRUNCATE: it would commit.
         connection.exec_driver_sql(f"DELETE FROM {self.dialect.table(table)}")
+
+    def is_duplicate(self, error: StatementFailed) -> bool:
+        return error.__cause__ is not None and error_code(error.__cause__) == DUPLICATE
 
     def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
         fields = ", ".join(f"{self.dialect.quote(c.name)} {c.declared} NULL" for c in columns)

@@ -9,14 +9,25 @@ import psycopg2
 from sqlalchemy import bindparam, text
 
 from cdc_pipeline.databases.base import Database, statement_failed
+from cdc_pipeline.databases.postgresql.catalogue import UNPUBLISHED
+from cdc_pipeline.databases.postgresql.definition import PostgreSqlDefiner
 from cdc_pipeline.databases.postgresql.dialect import PostgreSqlDialect
 from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable
-from cdc_pipeline.model import Column, TableId, TableShape
+from cdc_pipeline.model import Column, ColumnType, Kind, TableId, TableShape
 
 _SESSION = (
     "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=iso_8601 -c bytea_output=hex -c extra_float_digits=1 "
     "-c standard_conforming_strings=on -c lock_timeout=0 -c statement_timeout=0 "
-    "-c idle_in_transaction_session_timeout=0 -c client_min_messages=warning"
+    "-c idle_in_transaction_session_timeout=0 -c client_min_messages=warning -c lc_monetary=C "
+    "-c synchronize_seqscans=off"  # a second scan gives the rows in the order of the first
+)
+# What a column's type is when it is no domain, and its category: base, enum, composite, …; `array of e` of an enum.
+_BASE_TYPE = (
+    "WITH RECURSIVE step(oid, modifier) AS (SELECT a.atttypid, a.atttypmod UNION ALL SELECT d.typbasetype, d.typtypmod "
+    "FROM step JOIN pg_type d ON d.oid = step.oid WHERE d.typtype = 'd') "
+    "SELECT format_type(b.oid, step.modifier) AS type, CASE WHEN e.typtype = 'e' THEN 'array of e' "
+    "ELSE b.typtype::text END AS category FROM step JOIN pg_type b ON b.oid = step.oid "
+    "LEFT JOIN pg_type e ON e.oid = b.typelem AND b.typcategory = 'A' WHERE b.typtype <> 'd'"
 )
 _LOGIN_REFUSED = ("28P01", "28000")
 _RETRYABLE_CLASSES = ("08", "40", "53", "57")  # connection, rollback, resources, operator intervention
@@ -24,6 +35,7 @@ _RETRYABLE_CLASSES = ("08", "40", "53", "57")  # connection, rollback, resources
 
 class PostgreSqlDatabase(Database):
     dialect = PostgreSqlDialect()
+    definer = PostgreSqlDefiner()
     driver = "postgresql+psycopg2"
     driver_modules = ("psycopg2",)
 
@@ -67,20 +79,22 @@ class PostgreSqlDatabase(Database):
         wanted = set(tables)
         query = text(
             "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, "
-            "a.atthasdef OR a.attidentity <> '', t.typtype, "
+            "a.atthasdef OR a.attidentity <> '', base.type, base.category, "
             "coalesce((SELECT array_position(i.indkey::int2[], a.attnum) FROM pg_index i "
             "          WHERE i.indrelid = c.oid AND i.indisprimary), -1) "
             "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "JOIN pg_type t ON t.oid = a.atttypid "
-            "WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') "
+            f"CROSS JOIN LATERAL ({_BASE_TYPE}) base "
+            f"WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT {UNPUBLISHED} "
             "AND n.nspname IN :schemas AND c.relname IN :names ORDER BY c.oid, a.attnum"
         ).bindparams(bindparam("schemas", expanding=True), bindparam("names", expanding=True))
         names = {"schemas": sorted({t.schema for t in wanted}), "names": sorted({t.name for t in wanted})}
         columns: dict[TableId, list[Column]] = {}
         keys: dict[TableId, dict[int, str]] = {}
         with self.connect() as connection:
-            for schema, table, name, declared, nullable, default, category, place in connection.execute(query, names):
-                canonical = self.dialect.canonical_type("text" if category == "e" else declared)
+            for schema, table, name, declared, nullable, default, base, category, place in connection.execute(
+                query, names
+            ):
+                canonical = self._canonical_type(base, category)
                 column = Column(name, declared, canonical, nullable, default or nullable)
                 columns.setdefault(TableId(schema, table), []).append(column)
                 if place >= 0:
@@ -90,3 +104,14 @@ class PostgreSqlDatabase(Database):
             for table, c in columns.items()
             if table in wanted
         }
+
+    def _canonical_type(self, base: str, category: str) -> ColumnType | None:
+        """Of a type that is no domain. The types of extensions may be written with their schema."""
+        match category:
+            case "e":
+                return ColumnType(Kind.ENUM)
+            case "c":
+                return ColumnType(Kind.TEXT, native=f"composite:{base}")
+            case "array of e":
+                return self.dialect.canonical_type("text[]")
+        return self.dialect.canonical_type(base.rpartition(".")[2])

@@ -11,7 +11,10 @@ from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.copy_text import without_control_escapes
+from cdc_pipeline.databases.postgresql.catalogue import unpublished
 from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
+from cdc_pipeline.databases.postgresql.definition import VERSION_18, server_version
+from cdc_pipeline.databases.postgresql.dialect import may_arrive_as_null
 from cdc_pipeline.databases.postgresql.watermark import SnapshotWatermark
 from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
 
@@ -53,6 +56,7 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
             checks.append(self._publication_check(connection, slot))
             for shape in tables:
                 checks += self._table_checks(connection, shape, user)
+                checks += self._generated_checks(connection, shape)
         return checks
 
     def _slot_check(self, connection: Connection, slot: str) -> Check:
@@ -93,7 +97,34 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
             # Without it the server refuses the application's own UPDATEs and DELETEs once the table is published.
             fix = f"has no key to tell its rows by; run: ALTER TABLE {name} REPLICA IDENTITY FULL"
             checks.append(Check(f"source table {shape.table} replica identity", fix))
+        unsafe = ", ".join(c.name for c in shape.columns if may_arrive_as_null(c))
+        if unsafe and identity != "f":
+            fix = f"Debezium sends NULL for a long array that an UPDATE leaves as it is ({unsafe}); run: ALTER TABLE "
+            checks.append(Check(f"source table {shape.table} arrays", f"{fix}{name} REPLICA IDENTITY FULL"))
         return checks
+
+    def _generated_checks(self, connection: Connection, shape: TableShape) -> list[Check]:
+        """A generated column that is not published is computed by the target as well, if it can; and the source must
+        not need its value to tell rows by: it would refuse the application's own UPDATEs and DELETEs."""
+        generated = unpublished(connection, shape.table)
+        if not generated:
+            return []
+        names, name = ", ".join(generated), self.dialect.table(shape.table)
+        problem = ""
+        if self.target_family not in (None, self.definer.family):
+            problem = f"the server does not publish {names}, and the target cannot compute it; make it STORED on a "
+            problem += "server of version 18 or later, or drop it"
+        elif server_version(connection) >= VERSION_18 and self._is_identity_full(connection, shape):
+            problem = "PostgreSQL refuses UPDATE and DELETE of a published table whose REPLICA IDENTITY FULL holds the "
+            problem += f"virtual column {names}; make it STORED, or run: ALTER TABLE {name} REPLICA IDENTITY DEFAULT"
+        return [Check(f"source table {shape.table} generated columns", problem)]
+
+    def _is_identity_full(self, connection: Connection, shape: TableShape) -> bool:
+        query = text(
+            "SELECT c.relreplident = 'f' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = :schema AND c.relname = :name"
+        )
+        return bool(connection.execute(query, {"schema": shape.table.schema, "name": shape.table.name}).scalar())
 
     def _publication_exists(self, connection: Connection, name: str) -> bool:
         query = text("SELECT count(*) FROM pg_publication WHERE pubname = :name")
@@ -120,10 +151,14 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
             query = text("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = :name")
             published = {TableId(*row) for row in connection.execute(query, {"name": slot})}
             missing = ", ".join(self.dialect.table(t) for t in tables if t not in published)
+            with_generated = "(publish_generated_columns = stored)" if server_version(connection) >= VERSION_18 else ""
             if not exists:
-                connection.exec_driver_sql(f"CREATE PUBLICATION {publication} FOR TABLE {missing}")
+                options = f" WITH {with_generated}" if with_generated else ""
+                connection.exec_driver_sql(f"CREATE PUBLICATION {publication} FOR TABLE {missing}{options}")
             elif missing:
                 connection.exec_driver_sql(f"ALTER PUBLICATION {publication} ADD TABLE {missing}")
+            if exists and with_generated:  # an earlier version of ours may have made it without
+                connection.exec_driver_sql(f"ALTER PUBLICATION {publication} SET {with_generated}")
             connection.commit()
             if exists and missing:
                 self._wait_for_older_transactions(connection)

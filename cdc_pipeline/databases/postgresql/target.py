@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import closing
 from typing import BinaryIO
 
+import psycopg2
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
-from cdc_pipeline.errors import StatementFailed
+from cdc_pipeline.errors import CdcPipelineError, LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
 
 UNIQUE_VIOLATION = "23505"
+_ABOUT_VALUES = ("22", "23")  # classes of SQLSTATE: data exceptions and violated constraints
+_PLACE = re.compile(r"COPY .*, line (?P<row>\d+)(?:, column (?P<column>.*?))?(?:: |$)", re.MULTILINE)
 
 
 class PostgreSqlTarget(PostgreSqlDatabase, Target):
@@ -58,11 +62,25 @@ class PostgreSqlTarget(PostgreSqlDatabase, Target):
         names = self.dialect.columns([name for name, _ in columns])
         with self.explained(), closing(connection.connection.cursor()) as cursor:
             copy = f"COPY {self.dialect.table(table)} ({names}) FROM STDIN"
-            cursor.copy_expert(copy, file, size=1 << 18)  # type: ignore[attr-defined]
+            try:
+                cursor.copy_expert(copy, file, size=1 << 18)  # type: ignore[attr-defined]
+            except psycopg2.Error as error:
+                raise self._refused(error) from error
             return cursor.rowcount
+
+    def _refused(self, error: psycopg2.Error) -> CdcPipelineError:
+        place = _PLACE.search(error.diag.context or "")
+        if place is None or (error.pgcode or "")[:2] not in _ABOUT_VALUES:
+            return self.explain(error)
+        column = error.diag.column_name or place["column"] or ""
+        reason = str(error.diag.message_primary)
+        return LoadRefused(database=self.display, row=int(place["row"]), column=column, reason=reason)
 
     def truncate(self, connection: Connection, table: TableId) -> None:
         connection.exec_driver_sql(f"TRUNCATE TABLE {self.dialect.table(table)}")
+
+    def is_duplicate(self, error: StatementFailed) -> bool:
+        return getattr(error.__cause__, "pgcode", None) == UNIQUE_VIOLATION
 
     def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS pg_temp.{self.dialect.quote(stage)}")
@@ -94,7 +112,7 @@ class PostgreSqlTarget(PostgreSqlDatabase, Target):
         try:
             connection.exec_driver_sql(f"{insert} ON CONFLICT ({self.dialect.columns(shape.key)}) {action}")
         except StatementFailed as error:
-            if getattr(error.__cause__, "pgcode", None) != UNIQUE_VIOLATION:
+            if not self.is_duplicate(error):
                 raise
             savepoint.rollback()
             same_key = " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in shape.key)

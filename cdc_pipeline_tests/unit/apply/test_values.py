@@ -18,7 +18,13 @@ EPOCH = datetime(1970, 1, 1)
 
 
 def text(kind: Kind, value: Any, size: int | None = None, **flags: bool) -> str | None:
-    return converter(Column("c", f"declared {kind}", ColumnType(kind, size, **flags)))(value)
+    return converter(
+        Column(
+            "c",
+            f"declared {kind}",
+            ColumnType(kind, size, None, flags.get("unsigned", False), flags.get("fixed", False)),
+        )
+    )(value)
 
 
 @pytest.mark.parametrize(
@@ -140,10 +146,10 @@ def test_bits_are_as_many_as_the_column_has(bits: tuple[int, int]) -> None:
         (Kind.BITS, 8, "!!!!"),
         (Kind.BITS, 8, 5),
         (Kind.DATE, None, "2024-01-31"),
-        (Kind.DATE, None, 10**9),
+        (Kind.DATE, None, -(10**9)),
         (Kind.TIME, 0, "12:00:00"),
         (Kind.TIMESTAMP, 6, "2024-01-31"),
-        (Kind.TIMESTAMP, 6, 9_223_371_331_200_000_000),  # PostgreSQL's infinity
+        (Kind.TIMESTAMP, 6, -9_223_372_036_853_775_810),  # wrapped around: the year 294276
         (Kind.TIMESTAMP, 6, -9_223_372_022_400_000_000),
         (Kind.INSTANT, 6, "2024-01-31"),
         (Kind.INSTANT, 6, "2024-01-31T23:59:59+01:00"),
@@ -168,3 +174,27 @@ def test_a_long_value_is_cut_in_the_message() -> None:
     with pytest.raises(ValueNotRepresentable) as failure:
         text(Kind.INTEGER, "x" * 10_000, 32)
     assert len(str(failure.value)) < 300
+
+
+def in_charset(charset: str) -> Column:
+    return Column("c", f"varchar(9) CHARACTER SET {charset} COLLATE {charset}_bin", ColumnType(Kind.TEXT, 9))
+
+
+@pytest.mark.parametrize(
+    ("charset", "arrives", "is_"),
+    [
+        ("sjis", "a\uff3cb", "a\\b"),
+        ("gb18030", "\ue78d\ufe10", "\ufe10\ue78d"),  # they change places
+        ("cp866", "\u2116", "\u207f"),
+        ("utf8mb4", "\u2116\ufffd", "\u2116\ufffd"),
+        ("latin1", "\u20ac", "\u20ac"),
+    ],
+)
+def test_characters_that_debezium_reads_otherwise_are_put_back(charset: str, arrives: str, is_: str) -> None:
+    assert converter(in_charset(charset))(arrives) == is_
+
+
+@pytest.mark.parametrize("charset", ["latin1", "euckr", "ujis", "tis620"])
+def test_a_character_that_debezium_cannot_read_is_an_error(charset: str) -> None:
+    with pytest.raises(ValueNotRepresentable):
+        converter(in_charset(charset))("a\ufffdb")

@@ -1,0 +1,1 @@
+"""MariaDB as a source and as a target: what differs from MySQL."""

@@ -1,0 +1,109 @@
+"""Names that need quotes, tables that are wide, rows that are long, and several schemas in one replication."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from cdc_pipeline.validation import validate
+from cdc_pipeline_tests.conftest import Scenario
+
+MakeScenario = Callable[..., Scenario]
+DIRECTIONS = [(source, target) for source in ("mysql", "postgresql") for target in ("mysql", "postgresql")]
+# A reserved word, mixed case, blanks, quotes, characters of formats and of regular expressions, non-ASCII.
+NAMES = ["select", "MixedCase", "two words", "it's", 'a"b', "a`b", "100% {x} %s %(y)s", "größe", "表", "a.b-c$d", "😀"]
+WIDE = 300  # columns
+
+
+def quote(kind: str, name: str) -> str:
+    return "`" + name.replace("`", "``") + "`" if kind != "postgresql" else '"' + name.replace('"', '""') + '"'
+
+
+def replicate(made: Scenario, *tables: str, change: list[str]) -> None:
+    """By copy what is there, by stream what `change` does."""
+    replication = made.replication(*tables)
+    replication.check()
+    replication.prepare()
+    assert [result.error for result in replication.copy() if result.error] == []
+    replication.register()
+    made.run("source", *change)
+    assert replication.consume(until_caught_up=True).applied > 0
+    made.assert_equal(replication)
+
+
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_names_that_need_quotes(scenario: MakeScenario, source: str, target: str) -> None:
+    made = scenario(source, target)
+    # MySQL's names are of the Basic Multilingual Plane.
+    names = [quote(source, name) for name in NAMES if not (source == "mysql" and name == "😀")]
+    if target == "mysql" and source == "postgresql":
+        names = names[:-1]
+    columns = ", ".join(f"{name} VARCHAR(20)" for name in names[1:])
+    table = quote(source, "Order 'Items'")
+    values = ", ".join(f"'{number}'" for number in range(1, len(names)))
+    made.run(
+        "source",
+        f"CREATE TABLE {table} ({names[0]} INT, {columns}, PRIMARY KEY ({names[0]}, {names[1]}))",
+        f"INSERT INTO {table} VALUES (1, {values})",
+        f"INSERT INTO {table} VALUES (2, {values})",
+    )
+    replicate(
+        made,
+        "Order 'Items'",
+        change=[
+            f"INSERT INTO {table} VALUES (3, {values})",
+            f"UPDATE {table} SET {names[1]} = 'key', {names[-1]} = 'new' WHERE {names[0]} = 1",
+            f"DELETE FROM {table} WHERE {names[0]} = 2",
+        ],
+    )
+
+
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_a_table_of_300_columns_and_rows_of_megabytes(scenario: MakeScenario, source: str, target: str) -> None:
+    made = scenario(source, target)
+    columns = ", ".join(f"column_{number} INT" for number in range(WIDE - 2))
+    text = "LONGTEXT" if source == "mysql" else "TEXT"
+    made.run("source", f"CREATE TABLE wide (id INT PRIMARY KEY, {columns}, long_one {text})")
+    if source == "postgresql":
+        made.run("source", "ALTER TABLE wide ALTER COLUMN long_one SET STORAGE EXTERNAL")
+    row = "INSERT INTO wide (id, column_0, column_297, long_one) VALUES ({}, 1, 2, REPEAT('abc\\tä😀', 400000))"
+    row = row.replace("\\t", "\t")
+    made.run("source", row.format(1))
+    replicate(made, "wide", change=[row.format(2), "UPDATE wide SET column_5 = 5 WHERE id = 1"])
+    length = made.rows("target", f"SELECT CHAR_LENGTH(long_one) FROM {made.target_table('wide')}")
+    assert length == [(2_400_000,)] * 2
+
+
+def test_schemas_with_tables_of_one_name_become_tables_of_their_own(scenario: MakeScenario) -> None:
+    made = scenario("postgresql", "mysql")
+    for schema in ("sales", '"Ünder Score"'):
+        made.run(
+            "source",
+            f"CREATE SCHEMA {schema}",
+            f"CREATE TABLE {schema}.orders (id INT PRIMARY KEY, n INT)",
+            f"INSERT INTO {schema}.orders VALUES (1, {len(schema)})",
+        )
+    target = '{"*.orders": {target: "{schema}_{table}"}}'
+    replication = made.replication("orders", tables=f"[{target}]")
+    replication.check()
+    replication.prepare()
+    assert [result.error for result in replication.copy() if result.error] == []
+    replication.register()
+    made.run("source", "INSERT INTO sales.orders VALUES (2, 2)", 'DELETE FROM "Ünder Score".orders')
+    replication.consume(until_caught_up=True)
+    made.assert_equal(replication)
+    assert made.rows("target", "SELECT id, n FROM sales_orders ORDER BY id") == [(1, 5), (2, 2)]
+    assert made.rows("target", "SELECT count(*) FROM `Ünder Score_orders`") == [(0,)]
+
+
+def test_a_name_that_is_too_long_for_the_target_is_refused_with_the_way_out(scenario: MakeScenario) -> None:
+    made = scenario("mysql", "postgresql")
+    name = "ü" * 32  # 64 bytes: PostgreSQL counts those, and has 63
+    made.run(
+        "source", f"CREATE TABLE {name} (id INT PRIMARY KEY)", f"CREATE TABLE short (id INT PRIMARY KEY, {name} INT)"
+    )
+    replication = made.replication("*", tables=f"[{name}: {{target: {name}}}, short]")
+    problems = {check.name: check.problem for check in validate(replication.parts).problems}
+    assert "set `target:`" in problems[f"target table public.{name}"]
+    assert name in problems[f"target table public.{made.target_table('short')}"]
