@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from cdc_pipeline.apply import moments
+from cdc_pipeline.apply import moments, oracle_values
 from cdc_pipeline.apply import postgresql_values as postgresql
 from cdc_pipeline.databases.json_text import as_mysql_prints
 from cdc_pipeline.databases.mysql.charsets import charset_of, reader
@@ -31,7 +31,7 @@ _IN_ARRAYS: dict[Kind, Convert] = {
 
 def converter(column: Column) -> Callable[[Any], str | None]:
     """The function that makes this column's values canonical. It raises ValueNotRepresentable."""
-    convert = _text_converter(column) or _converter(column.canonical)
+    convert = _text_converter(column) or _oracle_converter(column) or _converter(column.canonical)
 
     def canonical(value: Any) -> str | None:
         if value is None:
@@ -50,6 +50,15 @@ def _text_converter(column: Column) -> Convert | None:
     charset = charset_of(column.declared)
     read = reader(charset) if charset and not column.canonical.native else None
     return None if read is None else lambda value: read(_text(value))
+
+
+def _oracle_converter(column: Column) -> Convert | None:
+    """For what Oracle's connector spells in a way of its own; only Oracle's catalogue writes types in capitals."""
+    if column.declared.startswith(("NUMBER", "FLOAT")):
+        return oracle_values.decimal
+    if column.declared.startswith("TIMESTAMP") and column.canonical.kind is Kind.INSTANT:
+        return oracle_values.instant
+    return None
 
 
 def _converter(type: ColumnType) -> Convert:
