@@ -159,10 +159,10 @@ def test_validate_lists_every_check(shop: Scenario) -> None:
 
 
 def test_validate_says_what_each_column_becomes(shop: Scenario) -> None:
-    shop.run("source", "ALTER TABLE orders ADD made DATETIME(3), ADD area GEOMETRY")
+    shop.run("source", "ALTER TABLE orders ADD made DATETIME(3), ADD area TEXT CHARACTER SET koi8u")
     shop.run("target", f"CREATE TABLE {shop.target_table('users')} (id bigint PRIMARY KEY, name text)")
     done = run("validate", "--json", folder=shop.folder)
-    assert done.returncode == NOT_GOOD  # the geometry
+    assert done.returncode == NOT_GOOD  # the character set
     columns = {
         f"{table['source'].partition('.')[2]}.{c['column']}": (c["kind"], c["target_type"], c["in_key"])
         for table in data(done)["tables"]
@@ -176,6 +176,9 @@ def test_validate_says_what_each_column_becomes(shop: Scenario) -> None:
         "orders.made": ("timestamp(3)", "timestamp(3)", False),
         "orders.area": ("", "", False),
     }
+    notes = {c["column"]: c["note"] for table in data(done)["tables"] for c in table["columns"]}
+    assert notes["made"] == "a date with a zero in it becomes NULL"
+    assert "koi8u" in notes["area"]
     for_people = run("validate", folder=shop.folder).stdout
     assert any("total" in line and "decimal(10,2)" in line for line in for_people.splitlines())
     assert any("id (key)" in line and "bigint" in line for line in for_people.splitlines())

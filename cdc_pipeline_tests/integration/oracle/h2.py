@@ -11,12 +11,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import AsIs
+from psycopg2.extensions import AsIs, new_type, register_type
 from psycopg2.extras import execute_batch
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects import registry
@@ -32,6 +33,7 @@ from cdc_pipeline.model import TableId
 
 USER, PASSWORD, NAME = "CDC", "secret", "target"
 UNIQUE_VIOLATION = "23505"
+NUMERIC_OID = 1700
 TRANSLATIONS = [
     # Private temporary tables; H2's local ones are the same: the session's own, and kept at a commit.
     (r"^CREATE PRIVATE TEMPORARY TABLE (.*) ON COMMIT PRESERVE DEFINITION$", r"CREATE LOCAL TEMPORARY TABLE \1"),
@@ -153,7 +155,15 @@ def _literal(value: Any) -> Any:
     return AsIs("''") if value == "" else value
 
 
+def _number(text: str | None, _cursor: Any) -> int | Decimal | None:
+    """As Oracle's driver: a NUMBER without digits after the point is an int."""
+    if text is None:
+        return None
+    return Decimal(text) if "." in text else int(text)
+
+
 def _prepare_session(connection: Any, _record: Any) -> None:
+    register_type(new_type((NUMERIC_OID,), "NUMBER", _number), connection)
     with connection.cursor() as cursor:  # in one round trip: each takes the 40 ms of a delayed acknowledgement
         cursor.execute('SET MODE Oracle; SET TIME ZONE \'UTC\'; SET SCHEMA_SEARCH_PATH "CDC", public; SET SCHEMA "CDC"')
     connection.commit()
