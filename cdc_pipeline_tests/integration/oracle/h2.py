@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg2
 from psycopg2.extensions import AsIs, new_type, register_type
@@ -22,8 +23,10 @@ from psycopg2.extras import execute_batch
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.oracle.base import OracleDialect
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import QueuePool
 
+from cdc_pipeline.databases import base
 from cdc_pipeline.databases.oracle.database import OracleDatabase
 from cdc_pipeline.databases.oracle.target import OracleTarget
 from cdc_pipeline.errors import StatementFailed
@@ -34,6 +37,7 @@ from cdc_pipeline.model import TableId
 USER, PASSWORD, NAME = "CDC", "secret", "target"
 UNIQUE_VIOLATION = "23505"
 NUMERIC_OID = 1700
+CONNECTIONS = 12  # more than a pipeline of two tables has at once
 TRANSLATIONS = [
     # Private temporary tables; H2's local ones are the same: the session's own, and kept at a commit.
     (r"^CREATE PRIVATE TEMPORARY TABLE (.*) ON COMMIT PRESERVE DEFINITION$", r"CREATE LOCAL TEMPORARY TABLE \1"),
@@ -48,6 +52,7 @@ TRANSLATIONS = [
     # The time in UTC.
     (r'SYS_EXTRACT_UTC\(((?:[ts]\.)?"[^"]+")\)', r"(\1 AT TIME ZONE 'UTC')"),
 ]
+SESSION = """SET MODE Oracle; SET TIME ZONE 'UTC'; SET SCHEMA_SEARCH_PATH "CDC", public; SET SCHEMA "CDC" """
 # What the Oracle modules ask of the catalogue, out of H2's.
 VIEWS = """
 CREATE SCHEMA "CDC";
@@ -108,6 +113,17 @@ class H2Dialect(OracleDialect):
 registry.register("oracle.h2", __name__, "H2Dialect")
 
 
+class _Pool(QueuePool):
+    """The mode is the whole database's, and each login sets it to PostgreSQL's for a moment. So all connections are
+    there before the first statement runs."""
+
+    def __init__(self, creator: Any, **options: Any) -> None:
+        super().__init__(creator, **{**options, "pool_size": CONNECTIONS, "max_overflow": 0})
+
+
+_engines: dict[URL, Engine] = {}  # of this process: every H2Target of a URL shares one pool
+
+
 class H2Target(OracleTarget):
     """The Oracle target; different are the driver and, of its statements, what TRANSLATIONS has."""
 
@@ -119,10 +135,13 @@ class H2Target(OracleTarget):
 
     @cached_property
     def engine(self) -> Engine:
-        engine = super(OracleDatabase, self).engine  # without Oracle's ALTER SESSION
-        event.listen(engine, "connect", _prepare_session)
-        event.listen(engine, "before_cursor_execute", _translated, retval=True)
-        return engine
+        if self.url not in _engines:
+            with patch.object(base, "NullPool", _Pool):
+                engine = super(OracleDatabase, self).engine  # without Oracle's ALTER SESSION
+            event.listen(engine, "connect", _prepare_session)
+            event.listen(engine, "before_cursor_execute", _translated, retval=True)
+            _engines[self.url] = engine
+        return _engines[self.url]
 
     def _insert(self, connection: Any, sql: str, sizes: Sequence[Any], rows: Sequence[Any], before: int) -> None:
         """psycopg2 has no array binds, and `%s` for Oracle's `:1`."""
@@ -155,17 +174,15 @@ def _literal(value: Any) -> Any:
     return AsIs("''") if value == "" else value
 
 
-def _number(text: str | None, _cursor: Any) -> int | Decimal | None:
+def _number(text: Any, _cursor: Any) -> Any:
     """As Oracle's driver: a NUMBER without digits after the point is an int."""
-    if text is None:
-        return None
-    return Decimal(text) if "." in text else int(text)
+    return text and (Decimal(text) if "." in text else int(text))
 
 
 def _prepare_session(connection: Any, _record: Any) -> None:
     register_type(new_type((NUMERIC_OID,), "NUMBER", _number), connection)
     with connection.cursor() as cursor:  # in one round trip: each takes the 40 ms of a delayed acknowledgement
-        cursor.execute('SET MODE Oracle; SET TIME ZONE \'UTC\'; SET SCHEMA_SEARCH_PATH "CDC", public; SET SCHEMA "CDC"')
+        cursor.execute(SESSION)
     connection.commit()
 
 
@@ -190,7 +207,11 @@ def h2(folder: Path) -> Iterator[H2Target]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             _wait_until_it_answers(port, server)
-            yield H2Target(make_url(f"oracle://{USER}:{PASSWORD}@{ports.LOOPBACK}:{port}/{NAME}"))
+            target = H2Target(make_url(f"oracle://{USER}:{PASSWORD}@{ports.LOOPBACK}:{port}/{NAME}"))
+            for connection in [target.connect() for _ in range(CONNECTIONS)]:
+                connection.close()
+            yield target
+            target.engine.dispose()
         finally:
             server.terminate()
 
