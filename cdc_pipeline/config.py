@@ -208,6 +208,7 @@ class ReplicationConfig(_Model):
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
     foreign_keys: bool = Field(False, description="make the source's foreign keys in the target too")
+    quarantine_rows: int = Field(100, ge=0, description="a table stops when events of more rows are set aside")
     batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
 
     @field_validator("tables", mode="before")

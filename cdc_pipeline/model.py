@@ -207,6 +207,18 @@ class Watermark(Protocol):
     def to_text(self) -> str: ...
 
 
+class Trail(Protocol):
+    """How far the events of one topic have come in the source's own order. Connectors and topics may tell a part of it
+    again (Debezium after a crash, a topic that was played back); the trail knows those events."""
+
+    def repeats(self, operation: Operation, source: Mapping[str, Any], order: int = 0) -> bool:
+        """Whether this event has come before; if not, it is the last one now. `source` is Debezium's block, `order` the
+        event's number among those of its table in the transaction, 0 where the connector does not tell it."""
+        ...
+
+    def to_text(self) -> str | None: ...
+
+
 @dataclass(frozen=True)
 class Position:
     """A place in a source's log, as the Debezium connector of that source keeps it in its offsets.
@@ -239,7 +251,8 @@ class ChangeEvent:
     """One change of one row, as Debezium tells it.
 
     `before` and `after` map column names to Debezium's JSON values; `key` does so for the primary key's columns
-    (None for a table without one). `source` is Debezium's source block, with the transaction's identity.
+    (None for a table without one). `source` is Debezium's source block, with the transaction's identity. `order` is the
+    event's number among those of its table in the transaction, 0 where the connector does not tell it.
     """
 
     topic: str
@@ -250,6 +263,7 @@ class ChangeEvent:
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
     source: Mapping[str, Any]
+    order: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cdc_pipeline.apply.consumer import Consumer, Progress
+from cdc_pipeline.apply.consumer import Consumer
+from cdc_pipeline.apply.progress import Progress
+from cdc_pipeline.apply.retry import Retried, Retrier
 from cdc_pipeline.capture.connector import UNAVAILABLE
 from cdc_pipeline.capture.registration import Registration
 from cdc_pipeline.config import ReplicationConfig
@@ -24,6 +26,7 @@ from cdc_pipeline.errors import (
 )
 from cdc_pipeline.model import Position, Replicated, TableId
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.quarantine import Quarantine, SetAside
 from cdc_pipeline.state import HAS_WATERMARK, Desired
 from cdc_pipeline.validation import Validation, validate
 
@@ -63,6 +66,8 @@ def start_replication(
     except CdcPipelineError as error:
         replication.say(f"FAILED: {error}")
         return False, str(error)
+    if progress.set_aside:
+        return False, f"{progress.set_aside} events were set aside; see `cdc-pipeline quarantine list`"
     return True, f"{len(results)} tables, {progress.applied} changes applied"
 
 
@@ -229,17 +234,21 @@ class Replication:
         until_caught_up: bool = False,
         group: str | None = None,
         run_id: str | None = None,
+        join: bool = False,
         on_stream: Callable[[Progress], None] = lambda _: None,
     ) -> Progress:
         """STEP 4/4: apply events until stopped or, if asked, caught up. Where another run consumes already, only waits
-        until that one has caught up (or returns at once)."""
+        until that one has caught up (or returns at once); with `join`, it shares the work of that one."""
         self.say("STEP 4/4: Starting consumer with fresh group ID...")
         self._require_start()
         should_stop = should_stop or threading.Event()
         caught_up = self.caught_up() if until_caught_up else None
+        holder = self.parts.state.consumer() if join else None
+        if holder is not None and holder.is_alive:
+            group = holder.group
         consumer = Consumer(
             self.config, self.parts.source, self.parts.target, self.parts.state, self.tables,
-            unavailable=UNAVAILABLE, group=group, run_id=run_id, on_progress=on_stream,
+            unavailable=UNAVAILABLE, group=group, run_id=run_id, join=join, on_progress=on_stream,
         )  # fmt: skip
         try:
             return consumer.run(should_stop, caught_up)
@@ -297,9 +306,33 @@ class Replication:
     # -- the owner's wishes -------------------------------------------------------------------------------------
 
     def set_desired(self, desired: Desired) -> None:
-        """Whether the stream shall run, rest or stop. A running consumer hears of it within seconds."""
+        """Whether the stream shall run, rest or stop. A running consumer hears of it within seconds; that it shall run
+        is true of the tables that have stopped, too."""
         self._require_start()
         self.parts.state.set(desired=desired)
+        if desired is Desired.RUNNING:
+            self.parts.state.wake_failed()
+
+    def set_aside(self, name: str | None = None, row_key: str | None = None) -> list[SetAside]:
+        """The events in quarantine: of all tables or one, of all rows or one."""
+        self._require_start()
+        table = None if name is None else self.table(name).source
+        return Quarantine(self.parts.state).items(table, row_key)
+
+    @property
+    def _retrier(self) -> Retrier:
+        return Retrier(self.parts.target, self.parts.state, unavailable=UNAVAILABLE)
+
+    def retry_set_aside(self, name: str | None = None, row_key: str | None = None) -> Retried:
+        done = self._retrier.retry(self.set_aside(name, row_key))
+        self.say(f"Quarantine: {done.applied} events applied, {done.left} stay")
+        return done
+
+    def discard_set_aside(self, name: str | None = None, row_key: str | None = None) -> int:
+        """The rows stay as they are, which need not be as the source has them."""
+        discarded = self._retrier.discard(self.set_aside(name, row_key))
+        self.say(f"Quarantine: {discarded} events discarded; `verify` tells what that made different")
+        return discarded
 
     def _require_start(self) -> None:
         if not self.parts.state.exists():

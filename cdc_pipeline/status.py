@@ -7,11 +7,13 @@ the rest is told all the same.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.quarantine import WAITS, Quarantine
 from cdc_pipeline.state import ACTIVE, ConsumerRecord, OffsetRecord, TableRecord
 
 
@@ -29,19 +31,24 @@ def get_unified_status(parts: Parts) -> dict[str, Any]:
     known = tell("target", parts.state.exists, False)
     records = tell("target", parts.state.table_records, {}) if known else {}
     offsets = tell("target", parts.state.offsets_of, {}) if known else {}
-    consumer = tell("target", parts.state.consumer, None) if known else None
+    consumers = tell("target", parts.state.consumers_known, []) if known else []
+    waiting = tell("target", Quarantine(parts.state).items, []) if known else []
+    consumer = consumers[0] if consumers else None
     desired = tell("target", lambda: parts.state.desired, None) if known else None
     topics = {parts.config.topic(source) for source in records}
     ends = tell("kafka", lambda: parts.broker.ends(topics), {}) if topics else {}
     connector = tell("connect", lambda: _connector(parts), {"state": "UNREACHABLE", "tasks": [], "error": ""})
-    tables = [_table(parts, record, offsets, ends) for record in records.values()]
+    set_aside = Counter(item.table for item in waiting)
+    tables = [_table(parts, record, offsets, ends, set_aside[record.source]) for record in records.values()]
     errors += [text for text in (consumer.error if consumer else "", connector["error"]) if text]
     errors += [f"{table['source']}: {table['error']}" for table in tables if table["error"]]
+    errors += [f"{item.table}, row {item.row_key}: {item.error}" for item in waiting if item.error != WAITS]
     return {
         "replication": parts.config.name,
         "desired": desired,
         "connector": {"name": parts.config.connector_name, **connector},
         "consumer": _consumer(consumer),
+        "joined": [_consumer(record) for record in consumers if record.joined and record is not consumer],
         "tables": tables,
         "lag_events": sum(table["lag_events"] for table in tables),
         "lag_seconds": max((table["lag_seconds"] for table in tables), default=0.0),
@@ -80,6 +87,7 @@ def _table(
     record: TableRecord,
     offsets: Mapping[tuple[str, int], OffsetRecord],
     ends: Mapping[tuple[str, int], int],
+    set_aside: int,
 ) -> dict[str, Any]:
     topic = parts.config.topic(record.source)
     mine = [offset for (name, _), offset in offsets.items() if name == topic]
@@ -95,6 +103,7 @@ def _table(
         "inserted": sum(o.inserted for o in mine),
         "updated": sum(o.updated for o in mine),
         "deleted": sum(o.deleted for o in mine),
+        "set_aside": set_aside,
         "lag_events": behind,
         "lag_seconds": round(max(0.0, time.time() - last), 1) if behind and last else 0.0,
         "error": record.error,

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from cdc_pipeline.apply.values import converter
-from cdc_pipeline.errors import EventNotUnderstood
+from cdc_pipeline.errors import ColumnsChanged, EventNotUnderstood
 from cdc_pipeline.model import ChangeEvent, ColumnType, Kind, Operation, Row, RowBatch, TableShape
 
 _INSERTS = (Operation.CREATE, Operation.READ)
@@ -37,6 +37,11 @@ class BatchBuilder:
         self.last: dict[Row, dict[str, str | None] | None] = {}  # by key; None is a deleted row
         self.bag: Counter[Row] = Counter()
         self.inserted = self.updated = self.deleted = 0
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Events so far: inserts, updates, deletes."""
+        return self.inserted, self.updated, self.deleted
 
     def add(self, event: ChangeEvent) -> None:
         """Raises EventNotUnderstood or ValueNotRepresentable, which leave the builder as it was."""
@@ -91,7 +96,7 @@ class BatchBuilder:
             new = sorted(image.keys() - self.converters.keys())
             gone = sorted(self.converters.keys() - image.keys())
             change = "; ".join(f"{what} {', '.join(names)}" for what, names in (("new", new), ("gone", gone)) if names)
-            self._refuse(event, f"the table's columns have changed ({change}); copy it again with --force-resync")
+            raise ColumnsChanged(table=self.shape.table, change=change)
         placeholders = self.placeholders if partial else {}
         return {
             name: convert(image[name])

@@ -7,6 +7,7 @@ import orjson
 from cdc_pipeline.errors import EventNotUnderstood
 from cdc_pipeline.model import ChangeEvent, Operation
 
+_NO_TRANSACTION = {"data_collection_order": 0}
 _OPERATIONS = {operation.value: operation for operation in Operation}
 
 
@@ -28,6 +29,7 @@ def decode(topic: str, partition: int, offset: int, key: bytes | None, value: by
             body.get("before"),
             body.get("after"),
             body["source"],
+            (body.get("transaction") or _NO_TRANSACTION)["data_collection_order"],
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         reason = f"not a Debezium change event ({type(error).__name__}: {error})"

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from cdc_pipeline.databases.definition import Definer, Definition
 from cdc_pipeline.errors import CdcPipelineError, PositionLost, StatementFailed
-from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Watermark
+from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Trail, Watermark
 
 
 class Dialect(ABC):
@@ -286,6 +286,10 @@ class Source(Database):
     @abstractmethod
     def watermark(self, text: str) -> Watermark:
         """The watermark that `to_text` wrote."""
+
+    @abstractmethod
+    def trail(self, text: str | None) -> Trail:
+        """The trail that `to_text` wrote; of a topic of which nothing is known, a new one."""
 
     def require_position(self, available: bool, position: Position, reason: str) -> None:
         if not available:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Database
 from cdc_pipeline.databases.refusal import value_refused
-from cdc_pipeline.errors import LoadRefused, StatementFailed
+from cdc_pipeline.errors import LoadRefused, StatementFailed, TargetChanged
 from cdc_pipeline.model import Check, Column, ColumnType, Kind, Row, RowBatch, TableId, TableShape
 
 STAGE_GROUP = "_cdc_group"  # which part of a batch a staged row belongs to
@@ -91,6 +91,9 @@ class Writer:
             return
         current = self.target.shape(table)
         declared = {column.name: column for column in current.columns} if current else {}
+        missing = ", ".join(name for name in shape.names if name not in declared)
+        if missing:
+            raise TargetChanged(target=table, problem=f"it lacks {missing}" if current else "it is gone")
         stage = f"{self.target.stage_prefix}{self.numbers.setdefault(table, len(self.numbers))}"
         columns = [declared[name] for name in shape.names]
         self.target.create_stage(self.connection, stage, table, columns)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from cdc_pipeline.apply.consumer import Progress
+from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.defs import metadata
 from cdc_pipeline.defs.lineage import CONSUMER_TAG, Lineage
 from cdc_pipeline.defs.reporting import explained

@@ -132,7 +132,7 @@ def test_a_zombie_writes_nothing(scenario: MakeScenario) -> None:
     zombie, _ = state.claim("zombie", [(table.topic, 0)], topics)
     state.claim("successor", [(table.topic, 0)], topics)
     with replication.parts.target.connect() as connection, pytest.raises(ConsumerFenced):
-        state.advance(connection, zombie[table.topic, 0], 10, None, (1, 0, 0))
+        state.advance(connection, zombie[table.topic, 0], 10, None, (1, 0, 0), None)
     assert state.offsets_of()[table.topic, 0].next_offset == 0
 
 

@@ -16,9 +16,10 @@ from cdc_pipeline.databases.mysql import watermark as watermarks
 from cdc_pipeline.databases.mysql.database import MySqlDatabase
 from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.databases.mysql.reader import RawReader
+from cdc_pipeline.databases.mysql.trail import BinlogTrail
 from cdc_pipeline.databases.mysql.watermark import BinlogWatermark, GtidSet, GtidWatermark
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
-from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Watermark
+from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail, Watermark
 
 # A LOCK TABLES that waits makes later writers of the table wait behind it, so it may wait only this long at a time.
 LOCK_WAIT_SECONDS = 2
@@ -154,6 +155,9 @@ class MySqlSource(MySqlDatabase, Source):
 
     def watermark(self, text: str) -> Watermark:
         return watermarks.parse(text)
+
+    def trail(self, text: str | None) -> Trail:
+        return BinlogTrail.parse(text)
 
     @contextmanager
     def snapshot(self, shape: TableShape) -> Iterator[MySqlSnapshot]:

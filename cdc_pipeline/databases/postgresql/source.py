@@ -15,8 +15,9 @@ from cdc_pipeline.databases.postgresql.catalogue import unpublished
 from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
 from cdc_pipeline.databases.postgresql.definition import VERSION_18, server_version
 from cdc_pipeline.databases.postgresql.dialect import may_arrive_as_null
+from cdc_pipeline.databases.postgresql.trail import WalTrail
 from cdc_pipeline.databases.postgresql.watermark import SnapshotWatermark
-from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
+from cdc_pipeline.model import Check, Position, TableId, TableShape, Trail, Watermark
 
 
 class _CopySink:
@@ -201,6 +202,9 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
 
     def watermark(self, text: str) -> Watermark:
         return SnapshotWatermark.parse(text)
+
+    def trail(self, text: str | None) -> Trail:
+        return WalTrail.parse(text)
 
     @contextmanager
     def snapshot(self, shape: TableShape) -> Iterator[PostgreSqlSnapshot]:

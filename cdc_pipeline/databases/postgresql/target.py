@@ -10,13 +10,12 @@ from typing import BinaryIO
 import psycopg2
 from sqlalchemy import Connection, text
 
-from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
+from cdc_pipeline.databases.postgresql.database import ABOUT_VALUES, PostgreSqlDatabase
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
 from cdc_pipeline.errors import CdcPipelineError, LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
 
 UNIQUE_VIOLATION = "23505"
-_ABOUT_VALUES = ("22", "23")  # classes of SQLSTATE: data exceptions and violated constraints
 _PLACE = re.compile(r"COPY .*, line (?P<row>\d+)(?:, column (?P<column>.*?))?(?:: |$)", re.MULTILINE)
 
 
@@ -70,7 +69,7 @@ class PostgreSqlTarget(PostgreSqlDatabase, Target):
 
     def _refused(self, error: psycopg2.Error) -> CdcPipelineError:
         place = _PLACE.search(error.diag.context or "")
-        if place is None or (error.pgcode or "")[:2] not in _ABOUT_VALUES:
+        if place is None or (error.pgcode or "")[:2] not in ABOUT_VALUES:
             return self.explain(error)
         column = error.diag.column_name or place["column"] or ""
         reason = str(error.diag.message_primary)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc_pipeline.apply.batch import BatchBuilder
-from cdc_pipeline.errors import EventNotUnderstood, ValueNotRepresentable
+from cdc_pipeline.errors import ColumnsChanged, EventNotUnderstood, ValueNotRepresentable
 from cdc_pipeline.model import ChangeEvent, Column, ColumnType, Kind, Operation, Row, RowBatch, TableId, TableShape
 
 UNAVAILABLE = "__unavailable__"
@@ -111,7 +111,7 @@ def test_a_delete_needs_its_key() -> None:
 
 def test_a_change_of_the_tables_columns_is_named() -> None:
     changed = {"id": 1, "name": "x", "colour": "red"}
-    with pytest.raises(EventNotUnderstood, match=r"\(new colour; gone blob\)"):
+    with pytest.raises(ColumnsChanged, match=r"\(new colour; gone blob\)"):
         built(KEYED, event(CREATE, after=changed))
 
 
@@ -122,7 +122,7 @@ def test_a_change_of_the_tables_columns_is_named() -> None:
 def test_an_event_that_is_refused_leaves_the_batch_as_it_was(shape: TableShape, bad: ChangeEvent) -> None:
     builder = BatchBuilder(shape, UNAVAILABLE)
     builder.add(event(CREATE, after=image(2)))
-    with pytest.raises((EventNotUnderstood, ValueNotRepresentable)):
+    with pytest.raises((ColumnsChanged, EventNotUnderstood, ValueNotRepresentable)):
         builder.add(bad)
     assert builder.build() == built(shape, event(CREATE, after=image(2)))
     assert (builder.inserted, builder.updated, builder.deleted) == (1, 0, 0)

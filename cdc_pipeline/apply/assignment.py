@@ -1,0 +1,145 @@
+"""Which partitions a consumer has: assigned by the group, claimed in the target.
+
+An assigned partition is claimed if its table can be streamed. Else it waits, paused: its table is being copied, or has
+stopped, or another consumer that lives has it still (a rebalance decides that soon). Waiting ones are tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer as KafkaConsumer
+from confluent_kafka import TopicPartition
+
+from cdc_pipeline.apply.batch import BatchBuilder
+from cdc_pipeline.databases.base import Source
+from cdc_pipeline.errors import CdcPipelineError, ConsumerFenced, OffsetLost
+from cdc_pipeline.kafka import Broker
+from cdc_pipeline.model import TableId, Watermark
+from cdc_pipeline.quarantine import Quarantine
+from cdc_pipeline.state import OffsetRecord, State, TableRecord
+
+Partition = tuple[str, int]
+
+
+@dataclass
+class TableStream:
+    """One topic's table while it is consumed."""
+
+    record: TableRecord
+    watermark: Watermark
+    builder: BatchBuilder
+    waiting_rows: set[str]  # whose events are set aside
+
+
+class Assignment:
+    """The partitions of one consumer, and the tables that they stream into."""
+
+    def __init__(
+        self,
+        source: Source,
+        state: State,
+        broker: Broker,
+        run_id: str,
+        tables: Mapping[str, TableId],
+        *,
+        unavailable: str,
+    ) -> None:
+        self.source = source
+        self.state = state
+        self.broker = broker
+        self.run_id = run_id
+        self.tables = tables
+        self.unavailable = unavailable
+        self.quarantine = Quarantine(state)
+        self.claimed: dict[Partition, OffsetRecord] = {}
+        self.waiting: set[Partition] = set()
+        self.streams: dict[str, TableStream] = {}
+        self.stopped: dict[str, CdcPipelineError] = {}  # tables of ours that cannot go on, by topic
+
+    # -- what the group decides, called while it is polled ------------------------------------------------------
+
+    def assigned(self, kafka: KafkaConsumer, partitions: list[TopicPartition]) -> None:
+        """Begin each where the target says."""
+        self._claim([(p.topic, p.partition) for p in partitions])
+        for partition in partitions:
+            record = self.claimed.get((partition.topic, partition.partition))
+            partition.offset = record.next_offset if record else 0
+        kafka.assign(partitions)
+        if self.waiting:
+            kafka.pause([TopicPartition(*key) for key in self.waiting])
+
+    def revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """Also if they are lost: whoever has them now has claimed them, so no batch of ours can commit any more."""
+        for partition in partitions:
+            self.claimed.pop((partition.topic, partition.partition), None)
+            self.waiting.discard((partition.topic, partition.partition))
+
+    # -- what the target decides --------------------------------------------------------------------------------
+
+    def reclaim(self, kafka: KafkaConsumer) -> list[str]:
+        """Take up what waits and can be had. Returns the topics; their tables may have another shape now."""
+        others = {record.run_id for record in self.state.consumers_known() if record.is_alive} - {self.run_id}
+        taken = self._claim(sorted(self.waiting), leave=others)
+        for topic, partition in taken:
+            kafka.resume([TopicPartition(topic, partition)])
+            kafka.seek(TopicPartition(topic, partition, self.claimed[topic, partition].next_offset))
+        return sorted({topic for topic, _ in taken})
+
+    def let_go(self, kafka: KafkaConsumer, topics: Iterable[str]) -> None:
+        """These have to be claimed anew."""
+        partitions = [key for key in self.claimed if key[0] in set(topics)]
+        kafka.pause([TopicPartition(*key) for key in partitions])
+        for key in partitions:
+            del self.claimed[key]
+        self.waiting.update(partitions)
+
+    def stop(self, kafka: KafkaConsumer, topic: str, error: CdcPipelineError) -> None:
+        """The table of this topic cannot go on; the others do."""
+        self._remember_stop(topic, error)
+        self.let_go(kafka, [topic])
+
+    def _remember_stop(self, topic: str, error: CdcPipelineError) -> None:
+        self.stopped[topic] = error
+        self.state.fail_table(self.tables[topic], str(error))
+
+    def _claim(self, partitions: Sequence[Partition], leave: Iterable[str] = ()) -> list[Partition]:
+        claimed, records = self.state.claim(self.run_id, partitions, self.tables, leave=set(leave))
+        for topic, error in self._lost(claimed).items():
+            self._remember_stop(topic, error)
+            claimed = {key: record for key, record in claimed.items() if key[0] != topic}
+        topics = {topic for topic, _ in claimed}
+        rows = self.quarantine.row_keys(topics) if topics else {}
+        for topic in topics:
+            self.streams[topic] = self._stream(topic, records[topic], rows[topic])
+            self.stopped.pop(topic, None)
+        self.claimed.update(claimed)
+        self.waiting = (self.waiting | set(partitions)) - claimed.keys()
+        return sorted(claimed)
+
+    def _stream(self, topic: str, record: TableRecord, rows: set[str]) -> TableStream:
+        if record.shape is None or record.watermark is None:
+            raise ConsumerFenced(topic=topic, partition=0)
+        watermark = self.source.watermark(record.watermark)
+        return TableStream(record, watermark, BatchBuilder(record.shape, self.unavailable), rows)
+
+    def _lost(self, claimed: Mapping[Partition, OffsetRecord]) -> dict[str, OffsetLost]:
+        """Topics whose offset Kafka does not have."""
+        topics = {topic for topic, _ in claimed}
+        if not topics:
+            return {}
+        beginnings, ends = self.broker.beginnings(topics), self.broker.ends(topics)
+        lost: dict[str, OffsetLost] = {}
+        for key, record in claimed.items():
+            (topic, partition), beginning, end = key, beginnings.get(key, 0), ends.get(key, 0)
+            if not beginning <= record.next_offset <= end:
+                lost[topic] = OffsetLost(
+                    topic=topic, partition=partition, offset=record.next_offset, beginning=beginning, end=end
+                )
+        return lost
+
+    def stop_lost(self, kafka: KafkaConsumer) -> None:
+        """Kafka says that an offset is not there any more: find whose."""
+        for topic, error in self._lost(self.claimed).items():
+            self.stop(kafka, topic, error)
