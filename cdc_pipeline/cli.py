@@ -207,9 +207,10 @@ def consume(replication: Replication, until_caught_up: bool, group: str | None, 
     with ended_by_signals() as should_stop:
         progress = replication.consume(should_stop, until_caught_up=until_caught_up, group=group, join=join)
     click.echo(f"{progress.applied} changes applied ({progress.dropped} were in the target already)")
-    if progress.set_aside:
-        click.echo(f"Error: {progress.set_aside} events set aside; see `cdc-pipeline quarantine list`", err=True)
-    return NOT_GOOD if progress.set_aside else GOOD
+    waiting = len(replication.set_aside())
+    if waiting:
+        click.echo(f"Error: {waiting} events are set aside; see `cdc-pipeline quarantine list`", err=True)
+    return NOT_GOOD if waiting else GOOD
 
 
 @command("status")

@@ -66,8 +66,9 @@ def start_replication(
     except CdcPipelineError as error:
         replication.say(f"FAILED: {error}")
         return False, str(error)
-    if progress.set_aside:
-        return False, f"{progress.set_aside} events were set aside; see `cdc-pipeline quarantine list`"
+    waiting = len(replication.set_aside())
+    if waiting:
+        return False, f"{waiting} events are set aside; see `cdc-pipeline quarantine list`"
     return True, f"{len(results)} tables, {progress.applied} changes applied"
 
 
@@ -133,7 +134,7 @@ class Replication:
         if position.offset:
             self.parts.source.check_position(position, self.config.slot_name)
         self.parts.source.extend_capture(sources, self.config.slot_name)
-        self.registration.extend(sources)
+        self.registration.extend(sources, keyless=self._has_keyless(sources))
         return position
 
     def _start_position(self, sources: Sequence[TableId], *, force_resync: bool) -> Position:
@@ -208,10 +209,14 @@ class Replication:
             raise NotCopied(tables="any table (there is no start position)")
         if not registration.is_registered:
             self.parts.source.check_position(Position.from_text(position), self.config.slot_name)
-        registration.register([table.source for table in self.tables], Position.from_text(position))
+        sources = [table.source for table in self.tables]
+        registration.register(sources, Position.from_text(position), keyless=self._has_keyless(sources))
         status = self.parts.connect.status(self.config.connector_name)
         self.say(f"Connector {self.config.connector_name} is {status['connector']}, {len(status['tasks'])} task(s)")
         return status
+
+    def _has_keyless(self, sources: Sequence[TableId]) -> bool:
+        return not all(shape.key for shape in self.parts.source.shapes(sources).values())
 
     def _check_copies(self) -> None:
         """Every table has its watermark, and is still defined as it was when it was copied."""

@@ -189,7 +189,9 @@ def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, Tab
 
 def _check_connector(parts: Parts, found: Validation) -> None:
     """The plugin is there, and accepts the configuration: it logs in to the source itself to tell."""
-    config = get_connector_config_for_database(parts.config, [table.source for table in found.tables])
+    keyless = not all(shape.key for shape in found.shapes.values())
+    tables = [table.source for table in found.tables]
+    config = get_connector_config_for_database(parts.config, tables, keyless=keyless)
     plugin = config["connector.class"]
     if plugin not in parts.connect.plugins():
         fix = f"is not in the worker's plugin.path: {plugin}; install its plugin and restart the worker"

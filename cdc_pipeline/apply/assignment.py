@@ -1,7 +1,7 @@
 """Which partitions a consumer has: assigned by the group, claimed in the target.
 
 An assigned partition is claimed if its table can be streamed. Else it waits, paused: its table is being copied, or has
-stopped, or another consumer that lives has it still (a rebalance decides that soon). Waiting ones are tried again.
+stopped, or another consumer has just claimed it (a rebalance decides that soon). Waiting ones are tried again.
 """
 
 from __future__ import annotations
@@ -55,14 +55,17 @@ class Assignment:
         self.quarantine = Quarantine(state)
         self.claimed: dict[Partition, OffsetRecord] = {}
         self.waiting: set[Partition] = set()
+        self.fenced: set[Partition] = set()  # those of them that somebody else claimed, or a copy took
         self.streams: dict[str, TableStream] = {}
         self.stopped: dict[str, CdcPipelineError] = {}  # tables of ours that cannot go on, by topic
 
     # -- what the group decides, called while it is polled ------------------------------------------------------
 
     def assigned(self, kafka: KafkaConsumer, partitions: list[TopicPartition]) -> None:
-        """Begin each where the target says."""
-        self._claim([(p.topic, p.partition) for p in partitions])
+        """Begin each where the target says. Whoever had them before is past them, whether it knows or not."""
+        keys = [(p.topic, p.partition) for p in partitions]
+        self.fenced -= set(keys)
+        self._claim(keys)
         for partition in partitions:
             record = self.claimed.get((partition.topic, partition.partition))
             partition.offset = record.next_offset if record else 0
@@ -73,22 +76,31 @@ class Assignment:
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Also if they are lost: whoever has them now has claimed them, so no batch of ours can commit any more."""
         for partition in partitions:
-            self.claimed.pop((partition.topic, partition.partition), None)
-            self.waiting.discard((partition.topic, partition.partition))
+            key = (partition.topic, partition.partition)
+            self.claimed.pop(key, None)
+            self.waiting.discard(key)
+            self.fenced.discard(key)
 
     # -- what the target decides --------------------------------------------------------------------------------
 
     def reclaim(self, kafka: KafkaConsumer) -> list[str]:
-        """Take up what waits and can be had. Returns the topics; their tables may have another shape now."""
-        others = {record.run_id for record in self.state.consumers_known() if record.is_alive} - {self.run_id}
-        taken = self._claim(sorted(self.waiting), leave=others)
+        """Take up what waits and can be had; but nothing that another consumer took which lives: if the group has given
+        it that, we hear of it soon. Returns the topics; their tables may have another shape now."""
+        taken = self._claim(sorted(self.waiting - self.fenced))
+        if self.fenced:
+            others = {record.run_id for record in self.state.consumers_known() if record.is_alive} - {self.run_id}
+            taken += self._claim(sorted(self.fenced), leave=others)
         for topic, partition in taken:
             kafka.resume([TopicPartition(topic, partition)])
             kafka.seek(TopicPartition(topic, partition, self.claimed[topic, partition].next_offset))
         return sorted({topic for topic, _ in taken})
 
-    def let_go(self, kafka: KafkaConsumer, topics: Iterable[str]) -> None:
-        """These have to be claimed anew."""
+    def lose(self, kafka: KafkaConsumer) -> None:
+        """A batch was fenced, and nothing tells by whom: all have to be claimed anew."""
+        self.fenced.update(self.claimed)
+        self._let_go(kafka, self.tables)
+
+    def _let_go(self, kafka: KafkaConsumer, topics: Iterable[str]) -> None:
         partitions = [key for key in self.claimed if key[0] in set(topics)]
         kafka.pause([TopicPartition(*key) for key in partitions])
         for key in partitions:
@@ -98,7 +110,7 @@ class Assignment:
     def stop(self, kafka: KafkaConsumer, topic: str, error: CdcPipelineError) -> None:
         """The table of this topic cannot go on; the others do."""
         self._remember_stop(topic, error)
-        self.let_go(kafka, [topic])
+        self._let_go(kafka, [topic])
 
     def _remember_stop(self, topic: str, error: CdcPipelineError) -> None:
         self.stopped[topic] = error
@@ -116,6 +128,7 @@ class Assignment:
             self.stopped.pop(topic, None)
         self.claimed.update(claimed)
         self.waiting = (self.waiting | set(partitions)) - claimed.keys()
+        self.fenced -= claimed.keys()
         return sorted(claimed)
 
     def _stream(self, topic: str, record: TableRecord, rows: set[str]) -> TableStream:

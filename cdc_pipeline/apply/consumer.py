@@ -161,6 +161,8 @@ class Consumer:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # never a guess: an offset that is gone stops the stream
                 "enable.partition.eof": False,
+                # By partitions of all topics: most topics have one, and `range` would give all of them to one member.
+                "partition.assignment.strategy": "roundrobin",
                 "topic.metadata.refresh.interval.ms": 5000,
                 "fetch.wait.max.ms": 100,
                 "session.timeout.ms": 15000,
@@ -289,7 +291,7 @@ class Consumer:
         if self.run_id not in [record.run_id for record in known]:
             run_id, age = (known[0].run_id, known[0].age) if known else ("(unknown)", 0)
             raise ConsumerAlreadyRuns(replication=self.config.name, run_id=run_id, age=age)
-        self.assignment.let_go(kafka, self.tables)
+        self.assignment.lose(kafka)
         applier.forget(self.assignment.reclaim(kafka))
 
     def _say(self, message: str) -> None:

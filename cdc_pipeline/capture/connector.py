@@ -30,9 +30,14 @@ def translate_snapshot_mode(mode: str) -> str:
 
 
 def get_connector_config_for_database(
-    config: ReplicationConfig, tables: Sequence[TableId], snapshot_mode: str = STREAMING
+    config: ReplicationConfig, tables: Sequence[TableId], snapshot_mode: str = STREAMING, *, keyless: bool = False
 ) -> dict[str, str]:
-    """The connector's configuration for these tables of the replication's source, whichever database it is."""
+    """The connector's configuration for these tables of the replication's source, whichever database it is. `keyless`:
+    one of them has no primary key."""
+    if keyless and config.source.kind == "postgresql":
+        # Rows that one COPY wrote have one LSN; only their number in the transaction tells whether one comes again.
+        numbered = {**_transactions(config), "provide.transaction.metadata": "true"}
+        return {**get_postgresql_connector_config(config, tables, snapshot_mode), **numbered}
     builders = {
         "mysql": get_mysql_connector_config,
         "mariadb": get_mariadb_connector_config,
@@ -80,12 +85,7 @@ def get_mariadb_connector_config(
             "snapshot.locking.mode": "none",  # it would ask for LOCK TABLES
         }
     return {
-        # Nobody reads the records of transactions, and there are two for each one of the server.
-        "topic.creation.default.replication.factor": "-1",
-        "topic.creation.default.partitions": "-1",
-        "topic.creation.groups": "transactions",
-        "topic.creation.transactions.include": re.escape(f"{config.topic_prefix}.transaction"),
-        "topic.creation.transactions.retention.ms": "3600000",
+        **_transactions(config),
         **mysql,
         "heartbeat.interval.ms": "0",
         "provide.transaction.metadata": "true",
@@ -167,6 +167,17 @@ def _common(config: ReplicationConfig, tables: Sequence[TableId], default_port: 
         "poll.interval.ms": "10",
         # Keeps the offset moving while the captured tables rest.
         "heartbeat.interval.ms": "1000",
+    }
+
+
+def _transactions(config: ReplicationConfig) -> dict[str, str]:
+    """The topic of the transactions' begins and ends: nobody reads it, and it gets two records for each one."""
+    return {
+        "topic.creation.default.replication.factor": "-1",
+        "topic.creation.default.partitions": "-1",
+        "topic.creation.groups": "transactions",
+        "topic.creation.transactions.include": re.escape(f"{config.topic_prefix}.transaction"),
+        "topic.creation.transactions.retention.ms": "3600000",
     }
 
 
