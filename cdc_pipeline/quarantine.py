@@ -47,6 +47,11 @@ class Quarantine:
         with self.target.connect() as connection:
             return self._items(connection, table, row_key)
 
+    def count(self) -> int:
+        query = select(func.count()).where(self.table.c.replication == self.state.replication)
+        with self.target.connect() as connection:
+            return connection.execute(query).scalar_one()
+
     def _items(self, connection: Connection, table: TableId | None, row_key: str | None = None) -> list[SetAside]:
         columns = self.table.c
         query = select(self.table).where(columns.replication == self.state.replication)
