@@ -210,7 +210,7 @@ class State:
             Column("quarantined_at", DateTime, nullable=False),
         )
         self.consumers = table(
-            "consumers",
+            "consumer_runs",
             name("run_id", 100),
             Column("joined", Integer, nullable=False),
             Column("consumer_group", String(250), nullable=False),

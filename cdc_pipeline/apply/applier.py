@@ -114,13 +114,14 @@ class Applier:
         return {}
 
     def _apply_alone(self, key: Partition, run: Sequence[Message]) -> None:
-        """One partition's messages; in halves, if they fail together."""
+        """One partition's messages; in halves, if they fail together, so that all are applied which come before the one
+        that is to blame. Raises TableTrouble if that one cannot be set aside."""
         try:
             self._write({key: run})
         except TableTrouble as trouble:
-            if not trouble.error.is_about_one_event:
-                raise
             if len(run) == 1:
+                if not trouble.error.is_about_one_event:
+                    raise
                 self._set_aside(key, run[0], trouble.error)
                 return
             middle = len(run) // 2
