@@ -52,6 +52,8 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "event.deserialization.failure.handling.mode",
         "event.processing.failure.handling.mode",
         "field.name.adjustment.mode",
+        "header.converter",
+        "header.converter.schemas.enable",
         "heartbeat.interval.ms",
         "inconsistent.schema.handling.mode",
         "hstore.handling.mode",

@@ -334,7 +334,7 @@ class Consumer:
             if claimed is None or offset < claimed.next_offset:
                 continue  # of a partition that is no longer ours, or fetched before a seek
             last[key] = message
-            event = decode(key[0], key[1], offset, message.key(), message.value())
+            event = decode(key[0], key[1], offset, message.key(), message.value(), message.headers() or ())
             if event is None:
                 continue
             stream = self.streams[key[0]]
