@@ -93,6 +93,8 @@ def _check_source(parts: Parts, found: Validation) -> None:
         if not unsupported:
             found.checks.append(Check(f"source table {table.source} types"))
     found.tables, found.shapes = tables, shapes
+    if parts.config.heartbeat_table is not None:
+        found.checks += parts.source.heartbeat_checks(parts.config.heartbeat_table)
     found.checks += parts.source.source_checks([shapes[table.source] for table in tables], parts.config.slot_name)
 
 

@@ -408,7 +408,7 @@ def test_a_table_that_others_inherit_from_is_refused(postgresql: Scenario) -> No
 def test_a_topic_of_several_partitions_is_refused(mysql: Scenario) -> None:
     config = configured(mysql)
     topic = f"{config.topic_prefix}.{mysql.schema}.users"
-    admin = AdminClient({"bootstrap.servers": mysql.stack.kafka})
+    admin = AdminClient({"bootstrap.servers": str(mysql.stack.kafka)})
     admin.create_topics([NewTopic(topic, num_partitions=2)])[topic].result(10)
     problems = found(mysql)
     assert problems.keys() == {f"topic {topic}"}

@@ -14,6 +14,7 @@ from cdc_pipeline.databases.copy_text import without_control_escapes
 from cdc_pipeline.databases.postgresql.catalogue import unpublished
 from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
 from cdc_pipeline.databases.postgresql.definition import VERSION_18, server_version
+from cdc_pipeline.databases.postgresql.heartbeat import PREFIX
 from cdc_pipeline.databases.postgresql.identity import FULL, identity_checks, relations
 from cdc_pipeline.databases.postgresql.watermark import SnapshotWatermark
 from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
@@ -176,9 +177,13 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
     def mark(self) -> Position:
         """A logical message: the connector reports its position even if no table changes, and it needs no table."""
         with self.connect() as connection:
-            lsn = self.scalar(connection, "SELECT pg_logical_emit_message(true, 'cdc_pipeline', 'mark') - '0/0'")
+            lsn = self.scalar(connection, f"SELECT pg_logical_emit_message(true, '{PREFIX}', 'mark') - '0/0'")
             connection.commit()
         return Position({"lsn": int(lsn)})
+
+    def clock(self) -> float:
+        with self.connect() as connection:
+            return float(self.scalar(connection, "SELECT extract(epoch FROM clock_timestamp())"))
 
     def reached(self, offset: Mapping[str, Any], mark: Position) -> bool:
         # Events come in the order of commits, and an event's LSN lies before its commit's: so an LSN at or after
