@@ -38,7 +38,7 @@ class Relation:
 
 def relations(connection: Connection, table: TableId) -> list[Relation]:
     """The table, and the partitions at the ends of its tree if it is partitioned."""
-    rows = connection.execute(_RELATIONS, {"schema": table.schema, "name": table.name}).tuples()
+    rows = connection.execute(_RELATIONS, {"schema": table.schema, "name": table.name})
     return [
         Relation(TableId(schema, name), bool(unlogged), str(identity), bool(tells_key), bool(has_heirs))
         for schema, name, unlogged, identity, tells_key, has_heirs in rows
