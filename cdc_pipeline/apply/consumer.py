@@ -23,12 +23,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka import Consumer as KafkaConsumer
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from cdc_pipeline.apply.batch import BatchBuilder
 from cdc_pipeline.apply.decode import decode
 from cdc_pipeline.apply.heart import Heart
+from cdc_pipeline.apply.heartbeat import source_time
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.target import Target, Writer
@@ -191,7 +192,7 @@ class Consumer:
         try:
             writer = Writer(self.target, connection)
             kafka.subscribe(
-                sorted(self.tables),
+                sorted([*self.tables, *filter(None, [self.config.heartbeat_topic])]),
                 on_assign=self._assigned,
                 on_revoke=lambda _, p: self._revoked(p),
             )
@@ -216,8 +217,10 @@ class Consumer:
             paused = self._pause_or_resume(kafka, heart, paused)
             messages = self._consume(kafka)
             if messages:
+                beats = [m.value() for m in messages if m.topic() == self.config.heartbeat_topic]
                 try:
                     self._apply(kafka, writer, messages)
+                    self._note_heartbeat(writer, [beat for beat in map(source_time, beats) if beat is not None])
                 except ConsumerFenced:
                     self._fenced(kafka, writer)
             now = time.monotonic()
@@ -264,9 +267,13 @@ class Consumer:
     # -- partitions ---------------------------------------------------------------------------------------------
 
     def _assigned(self, kafka: KafkaConsumer, partitions: list[TopicPartition]) -> None:
-        """The group has given us these: claim each in the target, and begin where the target says."""
-        ready = self._claim([(p.topic, p.partition) for p in partitions])
+        """The group has given us these: claim each in the target, and begin where the target says; of heartbeats only
+        those to come count."""
+        ready = self._claim([(p.topic, p.partition) for p in partitions if p.topic in self.tables])
         for partition in partitions:
+            if partition.topic not in self.tables:
+                partition.offset = OFFSET_END
+                continue
             key = (partition.topic, partition.partition)
             partition.offset = self.claimed[key].next_offset if key in ready else 0
         kafka.assign(partitions)
@@ -352,6 +359,12 @@ class Consumer:
             self.progress.dropped += dropped
             offsets = [TopicPartition(*key, (message.offset() or 0) + 1) for key, message in last.items()]
             kafka.commit(offsets=offsets, asynchronous=True)
+
+    def _note_heartbeat(self, writer: Writer, times: Sequence[float]) -> None:
+        """After the batch that it came with: should we die in between, the next one says the same, a little later."""
+        if times:
+            with writer.connection.begin():
+                self.state.beat_seen(writer.connection, max(times))
 
     def _write(self, writer: Writer, last: Mapping[Partition, Message], touched: Mapping[str, _Stream]) -> None:
         for stream in touched.values():
