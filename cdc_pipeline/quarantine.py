@@ -1,7 +1,8 @@
 """Events that cannot be applied, set aside in the target: everything else goes on.
 
-Later events of the same row wait here too, in their order: `row_key` is the event's key as Debezium writes it. They are
-put here, applied again or discarded in the transaction that says so of their offsets.
+Later events of the same row wait here too, in their order, and those of the row that it becomes when its key changes:
+all have the `row_key` of the first. They are put here, applied again or discarded in the transaction that says so of
+their offsets.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ WAITS = "waits for an earlier event of this row"
 
 @dataclass(frozen=True)
 class SetAside:
-    """One event. `key` and `value` are the message's; `row_key` tells rows of a table apart."""
+    """One event. `key` and `value` are the message's, `moved_from` is the key that its row had before; `row_key` is the
+    key of the first event for which this one waits, or its own."""
 
     topic: str
     partition: int
@@ -29,6 +31,7 @@ class SetAside:
     table: TableId
     row_key: str
     key: str | None
+    moved_from: str | None
     value: str | None
     error: str
     since: datetime | None = None
@@ -61,7 +64,7 @@ class Quarantine:
         found = [
             SetAside(
                 row.topic, row.topic_partition, row.event_offset, TableId(row.source_schema, row.source_table),
-                row.row_key, row.event_key, row.event, row.error or "", row.quarantined_at,
+                row.row_key, row.event_key, row.moved_from, row.event, row.error or "", row.quarantined_at,
             )
             for row in connection.execute(query.order_by(*order))
         ]  # fmt: skip
@@ -71,14 +74,16 @@ class Quarantine:
         """In the caller's transaction, which holds the table's topic."""
         return self._items(connection, table)
 
-    def row_keys(self, topics: Iterable[str]) -> dict[str, set[str]]:
-        """The rows whose events wait, by topic."""
-        keys: dict[str, set[str]] = {topic: set() for topic in topics}
+    def waiting(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        """By topic: the keys of the rows whose events wait, each with the row key under which they do."""
+        keys: dict[str, dict[str, str]] = {topic: {} for topic in topics}
         columns = self.table.c
-        query = select(columns.topic, columns.row_key).where(columns.replication == self.state.replication)
+        fields = (columns.topic, columns.row_key, columns.event_key, columns.moved_from)
         with self.target.connect() as connection:
-            for topic, row_key in connection.execute(query):
-                keys.setdefault(topic, set()).add(row_key)
+            rows = connection.execute(select(*fields).where(columns.replication == self.state.replication)).all()
+        for topic, row_key, *others in rows:
+            for key in filter(None, (row_key, *others)):
+                keys.setdefault(topic, {})[key] = row_key
         return keys
 
     def add(self, connection: Connection, items: Sequence[SetAside]) -> None:
@@ -86,8 +91,8 @@ class Quarantine:
             values = {
                 "replication": self.state.replication, "topic": item.topic, "topic_partition": item.partition,
                 "event_offset": item.offset, "source_schema": item.table.schema, "source_table": item.table.name,
-                "row_key": item.row_key, "event_key": item.key, "event": item.value, "error": item.error,
-                "quarantined_at": func.now(),
+                "row_key": item.row_key, "event_key": item.key, "moved_from": item.moved_from, "event": item.value,
+                "error": item.error, "quarantined_at": func.now(),
             }  # fmt: skip
             connection.execute(insert(self.table).values(**values))
 

@@ -119,6 +119,7 @@ class Replication:
         for table in tables:
             parts.state.add_table(table.source, table.target, table.topic)
         parts.broker.create_topics([table.topic for table in tables])
+        self._prepare_heartbeat()
         if self.registration.is_registered:
             try:
                 return self._keep_capture(sources)
@@ -128,6 +129,12 @@ class Replication:
                 self.say("The connector's position is lost; every table is copied anew, so it starts anew")
                 self.registration.remove()
         return self._start_position(sources, force_resync=force_resync)
+
+    def _prepare_heartbeat(self) -> None:
+        if self.config.heartbeat_table is not None:
+            self.parts.source.prepare_heartbeat(self.config.heartbeat_table)
+        if self.config.heartbeat_topic is not None:
+            self.parts.broker.create_topics([self.config.heartbeat_topic])
 
     def _keep_capture(self, sources: Sequence[TableId]) -> Position:
         position = Position(self.parts.connect.offsets(self.config.connector_name) or {})
@@ -352,7 +359,7 @@ class Replication:
         parts.source.release_capture(config.slot_name)
         prefix = config.topic_prefix
         ours = [*topics, prefix, f"{prefix}.schema_history", f"__debezium-heartbeat.{prefix}", f"{prefix}.message",
-                f"{prefix}.transaction"]  # fmt: skip
+                f"{prefix}.transaction", *filter(None, [config.heartbeat_topic])]  # fmt: skip
         groups = parts.broker.delete_idle_groups(config.group_prefix, keep="")
         parts.broker.delete_topics(ours)
         if parts.state.exists():

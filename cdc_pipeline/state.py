@@ -29,6 +29,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -205,6 +206,7 @@ class State:
             name("source_table", 130, key=False),
             Column("row_key", _LONG, nullable=False),
             Column("event_key", _LONG),
+            Column("moved_from", _LONG),
             Column("event", _LONG),
             Column("error", _LONG),
             Column("quarantined_at", DateTime, nullable=False),
@@ -223,6 +225,12 @@ class State:
             Column("error", _LONG),
         )
 
+        self.heartbeats = table(
+            "heartbeats",
+            Column("source_time", Double),
+            Column("applied_at", DateTime),
+        )
+
     # -- making and removing ------------------------------------------------------------------------------------
 
     def create(self) -> None:
@@ -234,6 +242,8 @@ class State:
             if self._replication(connection) is None:
                 row = {"replication": self.replication, "version": VERSION, "desired": Desired.RUNNING}
                 connection.execute(insert(self.replications).values(row))
+            if connection.execute(select(self.heartbeats).where(self._is_ours)).one_or_none() is None:
+                connection.execute(insert(self.heartbeats).values(replication=self.replication))
             connection.commit()
 
     def exists(self) -> bool:
@@ -509,6 +519,25 @@ class State:
             columns.topic == topic,
             columns.topic_partition == partition,
         )
+
+    # -- heartbeats of the source -------------------------------------------------------------------------------
+
+    @property
+    def _is_ours(self) -> Any:
+        return self.heartbeats.c.replication == self.replication
+
+    def beat_seen(self, connection: Connection, source_time: float) -> None:
+        """A heartbeat that left the source then has come, and so has all that it follows in the caller's transaction.
+        Times never move back: a topic may tell a heartbeat again."""
+        table = self.heartbeats
+        is_later = or_(table.c.source_time.is_(None), table.c.source_time < source_time)
+        values = {"source_time": source_time, "applied_at": func.now()}
+        connection.execute(update(table).where(self._is_ours, is_later).values(**values))
+
+    def last_beat(self) -> float | None:
+        """The source's time of the last heartbeat that has come."""
+        with self.target.connect() as connection:
+            return connection.execute(select(self.heartbeats.c.source_time).where(self._is_ours)).scalar()
 
     # -- the consumers' leases ----------------------------------------------------------------------------------
 

@@ -63,13 +63,15 @@ def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -
     found = Validation()
     source_up = found.attempt("source reachable", lambda: parts.source.connect().close())
     target_up = found.attempt("target reachable", lambda: parts.target.connect().close())
-    found.attempt("Kafka reachable", parts.broker.ping)
+    kafka_up = found.attempt("Kafka reachable", parts.broker.ping)
     connect_up = found.attempt("Kafka Connect reachable", parts.connect.ping)
     if source_up:
         found.look("source", lambda: _check_source(parts, found))
     if target_up and found.tables:
         found.look("target", lambda: _check_target(parts, found))
         found.look("target tables", lambda: _check_target_tables(parts, found, force_resync, adopt))
+    if kafka_up and found.tables:
+        found.look("topics", lambda: _check_topics(parts, found))
     if connect_up and found.tables:
         found.look("connector configuration", lambda: _check_connector(parts, found))
     return found
@@ -91,6 +93,8 @@ def _check_source(parts: Parts, found: Validation) -> None:
         if not unsupported:
             found.checks.append(Check(f"source table {table.source} types"))
     found.tables, found.shapes = tables, shapes
+    if parts.config.heartbeat_table is not None:
+        found.checks += parts.source.heartbeat_checks(parts.config.heartbeat_table)
     found.checks += parts.source.source_checks([shapes[table.source] for table in tables], parts.config.slot_name)
 
 
@@ -185,6 +189,14 @@ def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, Tab
         return ""
     rows = parts.target.count(table.target)
     return str(TargetNotEmpty(target=table.target, table=table.source, rows=rows)) if rows else ""
+
+
+def _check_topics(parts: Parts, found: Validation) -> None:
+    """Somebody may have made them before us."""
+    for topic, partitions in parts.broker.partitions([table.topic for table in found.tables]).items():
+        fix = f"has {len(partitions)} partitions, must have 1, because a TRUNCATE and a row that changes its key are "
+        fix += "events of several keys; delete it, so that it is made anew"
+        found.checks.append(Check(f"topic {topic}", fix if len(partitions) > 1 else ""))
 
 
 def _check_connector(parts: Parts, found: Validation) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import Message
 
@@ -56,6 +57,7 @@ class _Collected:
     trails: dict[Partition, Trail] = field(default_factory=dict)
     streams: dict[str, TableStream] = field(default_factory=dict)
     set_aside: list[SetAside] = field(default_factory=list)
+    waiting: dict[str, dict[str, str]] = field(default_factory=dict)  # of each topic, as TableStream.waiting will be
     emptied: set[str] = field(default_factory=set)  # topics whose set-aside events a TRUNCATE has made void
     dropped: int = 0
 
@@ -141,12 +143,12 @@ class Applier:
                 stream.builder.reset()
 
     def _collect(self, key: Partition, run: Sequence[Message], collected: _Collected) -> None:
-        topic, partition = key
+        topic, _ = key
         stream = collected.streams[topic] = self.assignment.streams[topic]
         trail = collected.trails[key] = self.source.trail(self.assignment.claimed[key].trail)
-        waiting = set(stream.waiting_rows)
+        waiting = collected.waiting.setdefault(topic, dict(stream.waiting))
         for message in run:
-            event = decode(topic, partition, message.offset() or 0, message.key(), message.value())
+            event = _decode(message)
             if event is None:
                 continue
             if stream.watermark.holds(event.source) or trail.repeats(event.operation, event.source, event.order):
@@ -156,8 +158,9 @@ class Applier:
                 collected.emptied.add(topic)
                 collected.set_aside = [item for item in collected.set_aside if item.topic != topic]
                 stream.builder.add(event)
-            elif waiting and row_key(event) in waiting:
-                collected.set_aside.append(_item(stream, message, event, WAITS))
+            elif waiting and (behind := _waits_behind(event, waiting)):
+                collected.set_aside.append(_item(stream, message, event, behind, WAITS))
+                _wait(event, waiting, behind)
             else:
                 stream.builder.add(event)
         collected.last[key] = run[-1]
@@ -180,8 +183,8 @@ class Applier:
                 if missing:
                     self.say(f"{missing} row(s) to delete were not in {stream.record.target}: {topic}; run verify")
         self.assignment.claimed.update(moved)
-        for topic in collected.emptied:
-            self.assignment.streams[topic].waiting_rows.clear()
+        for topic, waiting in collected.waiting.items():
+            self.assignment.streams[topic].waiting = waiting
 
     def _advance(self, key: Partition, collected: _Collected, counts: tuple[int, int, int]) -> OffsetRecord:
         message, claimed = collected.last[key], self.assignment.claimed[key]
@@ -193,17 +196,19 @@ class Applier:
         """This one event cannot be applied: on with the next. Raises TableTrouble where that is no way out."""
         topic, partition = key
         stream = self.assignment.streams[topic]
-        event = decode(topic, partition, message.offset() or 0, message.key(), message.value())
+        event = _decode(message)
         if event is None or event.key is None:  # nothing tells which later events have to wait for it
             raise TableTrouble(topic, error) from error
-        if len(stream.waiting_rows) >= self.most_set_aside:
+        if len(set(stream.waiting.values())) >= self.most_set_aside:
             raise TableTrouble(topic, TooManySetAside(table=stream.record.source, rows=self.most_set_aside, last=error))
         trail = self.source.trail(self.assignment.claimed[key].trail)
         trail.repeats(event.operation, event.source, event.order)
-        collected = _Collected({key: message}, {key: trail}, set_aside=[_item(stream, message, event, str(error))])
+        row = row_key(event.key)
+        collected = _Collected({key: message}, {key: trail}, set_aside=[_item(stream, message, event, row, str(error))])
+        collected.waiting[topic] = dict(stream.waiting)
+        _wait(event, collected.waiting[topic], row)
         self._commit(collected)
         self._count(collected)
-        stream.waiting_rows.add(row_key(event))
         self.say(f"Set aside: {topic} [{partition}] offset {message.offset()}: {error}")
 
     def _count(self, collected: _Collected) -> None:
@@ -221,14 +226,32 @@ class Applier:
             progress.by_table[topic] = progress.by_table.get(topic, 0) + inserted + updated + deleted
 
 
-def row_key(event: ChangeEvent) -> str:
-    """Which row an event is about, of a table with a key."""
-    return json.dumps(event.key, sort_keys=True, ensure_ascii=False)
+def row_key(key: Mapping[str, Any]) -> str:
+    """A row of a table with a key, as people see it too."""
+    return json.dumps(key, sort_keys=True, ensure_ascii=False)
 
 
-def _item(stream: TableStream, message: Message, event: ChangeEvent, error: str) -> SetAside:
-    key, value = message.key(), message.value()
-    return SetAside(
-        event.topic, event.partition, event.offset, stream.record.source, row_key(event),
-        key.decode() if key else None, value.decode() if value else None, error,
-    )  # fmt: skip
+def _waits_behind(event: ChangeEvent, waiting: Mapping[str, str]) -> str | None:
+    """The row key under which this event has to wait, if any: of its own row, or of the one that it was."""
+    own = waiting.get(row_key(event.key)) if event.key is not None else None
+    return own or (waiting.get(row_key(event.moved_from)) if event.moved_from is not None else None)
+
+
+def _wait(event: ChangeEvent, waiting: dict[str, str], behind: str) -> None:
+    """Later events of this row wait as well, and those of a new one under the key that it had."""
+    for key in (event.key, event.moved_from):
+        if key is not None:
+            waiting[row_key(key)] = behind
+
+
+def _decode(message: Message) -> ChangeEvent | None:
+    place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
+    return decode(*place, message.key(), message.value(), message.headers() or ())
+
+
+def _item(stream: TableStream, message: Message, event: ChangeEvent, behind: str, error: str) -> SetAside:
+    value = message.value()
+    key, moved_from = (None if k is None else row_key(k) for k in (event.key, event.moved_from))
+    text = value.decode() if value else None
+    source = stream.record.source
+    return SetAside(event.topic, event.partition, event.offset, source, behind, key, moved_from, text, error)

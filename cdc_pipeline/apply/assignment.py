@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka import Consumer as KafkaConsumer
-from confluent_kafka import TopicPartition
 
 from cdc_pipeline.apply.batch import BatchBuilder
 from cdc_pipeline.databases.base import Source
@@ -30,7 +30,7 @@ class TableStream:
     record: TableRecord
     watermark: Watermark
     builder: BatchBuilder
-    waiting_rows: set[str]  # whose events are set aside
+    waiting: dict[str, str]  # rows whose events are set aside, and under which key (Quarantine.waiting)
 
 
 class Assignment:
@@ -62,13 +62,16 @@ class Assignment:
     # -- what the group decides, called while it is polled ------------------------------------------------------
 
     def assigned(self, kafka: KafkaConsumer, partitions: list[TopicPartition]) -> None:
-        """Begin each where the target says. Whoever had them before is past them, whether it knows or not."""
-        keys = [(p.topic, p.partition) for p in partitions]
+        """Begin each where the target says; of heartbeats only those to come count. Whoever had them before is past
+        them, whether it knows or not."""
+        keys = [(p.topic, p.partition) for p in partitions if p.topic in self.tables]
         self.fenced -= set(keys)
         self._claim(keys)
         for partition in partitions:
             record = self.claimed.get((partition.topic, partition.partition))
             partition.offset = record.next_offset if record else 0
+            if partition.topic not in self.tables:
+                partition.offset = OFFSET_END
         kafka.assign(partitions)
         if self.waiting:
             kafka.pause([TopicPartition(*key) for key in self.waiting])
@@ -122,7 +125,7 @@ class Assignment:
             self._remember_stop(topic, error)
             claimed = {key: record for key, record in claimed.items() if key[0] != topic}
         topics = {topic for topic, _ in claimed}
-        rows = self.quarantine.row_keys(topics) if topics else {}
+        rows = self.quarantine.waiting(topics) if topics else {}
         for topic in topics:
             self.streams[topic] = self._stream(topic, records[topic], rows[topic])
             self.stopped.pop(topic, None)
@@ -131,7 +134,7 @@ class Assignment:
         self.fenced -= claimed.keys()
         return sorted(claimed)
 
-    def _stream(self, topic: str, record: TableRecord, rows: set[str]) -> TableStream:
+    def _stream(self, topic: str, record: TableRecord, rows: dict[str, str]) -> TableStream:
         if record.shape is None or record.watermark is None:
             raise ConsumerFenced(topic=topic, partition=0)
         watermark = self.source.watermark(record.watermark)

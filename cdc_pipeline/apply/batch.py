@@ -17,13 +17,15 @@ from cdc_pipeline.errors import ColumnsChanged, EventNotUnderstood
 from cdc_pipeline.model import ChangeEvent, ColumnType, Kind, Operation, Row, RowBatch, TableShape
 
 _INSERTS = (Operation.CREATE, Operation.READ)
+_INCOMPLETE = "a new row without all of its values; set REPLICA IDENTITY FULL on the table"
 
 
 class BatchBuilder:
     """Collects one table's events in their order; `build` gives the RowBatch.
 
     `unavailable` is what the connector writes for an unchanged value that the source did not log (TOAST): such a
-    column is left as it is.
+    column is left as it is. A row that gets another key takes such values along: its DELETE does nothing, and its
+    CREATE, which names both keys, does both in one. So wherever a run is cut, the values are still under the old key.
     """
 
     def __init__(self, shape: TableShape, unavailable: str) -> None:
@@ -35,6 +37,7 @@ class BatchBuilder:
     def reset(self) -> None:
         self.truncate = False
         self.last: dict[Row, dict[str, str | None] | None] = {}  # by key; None is a deleted row
+        self.origins: dict[Row, Row] = {}  # of incomplete rows: the key that had the rest of them before this run
         self.bag: Counter[Row] = Counter()
         self.inserted = self.updated = self.deleted = 0
 
@@ -48,6 +51,7 @@ class BatchBuilder:
         if event.operation is Operation.TRUNCATE:
             self.truncate = True
             self.last.clear()
+            self.origins.clear()
             self.bag.clear()
         elif self.shape.key:
             self._add_keyed(event)
@@ -59,17 +63,37 @@ class BatchBuilder:
 
     def _add_keyed(self, event: ChangeEvent) -> None:
         if event.operation is Operation.DELETE:
-            image = event.key or event.before
-            self.last[self._key(event, image)] = None
+            if event.moves_to is None:
+                self._forget(self._key(event, event.key or event.before))
             return
-        row = self._row(event, event.after, partial=True)
+        row = self._row(event, event.after)
+        if any(name not in row for name in self.shape.key):
+            self._refuse(event, _INCOMPLETE)
         key = tuple(row[name] for name in self.shape.key)
+        old = key if event.moved_from is None else self._key(event, event.moved_from)
+        origin = None
         if len(row) < len(self.shape.columns):
-            known = self.last.get(key)
-            if event.operation is not Operation.UPDATE or (known is None and key in self.last):
-                self._refuse(event, "a new row without all of its values; set REPLICA IDENTITY FULL on the table")
-            row = {**(known or {}), **row}
+            if event.operation is not Operation.UPDATE and event.moved_from is None:
+                self._refuse(event, _INCOMPLETE)
+            known, origin = self._known(event, old, key)
+            row = {**known, **row}
+        self._forget(old)
         self.last[key] = row
+        if origin is not None and len(row) < len(self.shape.columns):
+            self.origins[key] = origin
+
+    def _known(self, event: ChangeEvent, old: Row, key: Row) -> tuple[dict[str, str | None], Row]:
+        """What this run says of the row so far, and the key under which the table has the rest of it."""
+        # A move that is told again finds its row where it went the first time.
+        place = key if self.last.get(old, {}) is None else old
+        row = self.last.get(place, {})
+        if row is None:
+            self._refuse(event, _INCOMPLETE)
+        return row, self.origins.get(place, place)
+
+    def _forget(self, key: Row) -> None:
+        self.last[key] = None
+        self.origins.pop(key, None)
 
     def _add_keyless(self, event: ChangeEvent) -> None:
         if event.operation not in _INSERTS:
@@ -79,6 +103,8 @@ class BatchBuilder:
 
     def _whole(self, event: ChangeEvent, image: Mapping[str, Any] | None) -> Row:
         row = self._row(event, image)
+        if len(row) < len(self.shape.columns):
+            self._refuse(event, _INCOMPLETE)  # rows without a key are told by all of their values
         return tuple(row[name] for name in self.shape.names)
 
     def _key(self, event: ChangeEvent, image: Mapping[str, Any] | None) -> Row:
@@ -87,9 +113,8 @@ class BatchBuilder:
             self._refuse(event, f"without the key column(s) {', '.join(missing)}")
         return tuple(self.converters[name](image[name]) for name in self.shape.key)
 
-    def _row(
-        self, event: ChangeEvent, image: Mapping[str, Any] | None, *, partial: bool = False
-    ) -> dict[str, str | None]:
+    def _row(self, event: ChangeEvent, image: Mapping[str, Any] | None) -> dict[str, str | None]:
+        """The values that came; those that are unavailable are left out."""
         if image is None:
             self._refuse(event, f"operation {event.operation} without the row's image")
         if image.keys() != self.converters.keys():
@@ -97,11 +122,10 @@ class BatchBuilder:
             gone = sorted(self.converters.keys() - image.keys())
             change = "; ".join(f"{what} {', '.join(names)}" for what, names in (("new", new), ("gone", gone)) if names)
             raise ColumnsChanged(table=self.shape.table, change=change)
-        placeholders = self.placeholders if partial else {}
         return {
             name: convert(image[name])
             for name, convert in self.converters.items()
-            if image[name] is None or image[name] not in placeholders.get(name, ())
+            if image[name] is None or image[name] not in self.placeholders[name]
         }
 
     def _refuse(self, event: ChangeEvent, reason: str) -> NoReturn:
@@ -118,6 +142,8 @@ class BatchBuilder:
             else:
                 columns = tuple(name for name in names if name in row)
                 batch.partials.setdefault(columns, []).append(tuple(row[name] for name in columns))
+                if self.origins.get(key, key) != key:
+                    batch.moved[key] = self.origins[key]
         for row, count in self.bag.items():
             if count > 0:
                 batch.rows += [row] * count

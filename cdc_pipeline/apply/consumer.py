@@ -30,6 +30,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from cdc_pipeline.apply.applier import Applier
 from cdc_pipeline.apply.assignment import Assignment, Partition
 from cdc_pipeline.apply.heart import Heart
+from cdc_pipeline.apply.heartbeat import source_time
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.databases.base import Source
@@ -177,7 +178,7 @@ class Consumer:
                 most_set_aside=self.config.quarantine_rows, say=self._say,
             )  # fmt: skip
             kafka.subscribe(
-                sorted(self.tables),
+                sorted([*self.tables, *filter(None, [self.config.heartbeat_topic])]),
                 on_assign=self.assignment.assigned,
                 on_revoke=lambda _, partitions: self.assignment.revoked(partitions),
             )
@@ -272,6 +273,7 @@ class Consumer:
     def _apply(self, kafka: KafkaConsumer, applier: Applier, messages: Sequence[Message]) -> None:
         try:
             stopped = applier.apply(messages)
+            self._note_heartbeats(applier, messages)
         except ConsumerFenced:
             self._fenced(kafka, applier)
             return
@@ -283,6 +285,15 @@ class Consumer:
         offsets = [TopicPartition(*key, claimed[key].next_offset) for key in keys if key in claimed]
         if offsets:
             kafka.commit(offsets=offsets, asynchronous=True)
+
+    def _note_heartbeats(self, applier: Applier, messages: Sequence[Message]) -> None:
+        """After the batch that they came with: should we die in between, the next one says the same, a little later."""
+        beats = [source_time(message.value()) for message in messages if message.topic() == self.config.heartbeat_topic]
+        times = [beat for beat in beats if beat is not None]
+        if times:
+            connection = applier.writer.connection
+            with connection.begin():
+                self.state.beat_seen(connection, max(times))
 
     def _fenced(self, kafka: KafkaConsumer, applier: Applier) -> None:
         """A batch was rolled back: a table is copied again, events were taken out of quarantine, another consumer has

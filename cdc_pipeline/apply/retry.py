@@ -9,7 +9,7 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from cdc_pipeline.apply.batch import BatchBuilder
-from cdc_pipeline.apply.decode import decode
+from cdc_pipeline.apply.decode import MOVED_FROM, decode
 from cdc_pipeline.databases.target import Target, Writer
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.model import TableId
@@ -67,7 +67,8 @@ class Retrier:
         for number, item in enumerate(items):
             savepoint = connection.begin_nested()
             try:
-                event = decode(item.topic, item.partition, item.offset, _bytes(item.key), _bytes(item.value))
+                moved = [(MOVED_FROM, item.moved_from)] if item.moved_from else []
+                event = decode(item.topic, item.partition, item.offset, _bytes(item.key), _bytes(item.value), moved)
                 if event is not None:
                     builder.add(event)
                     writer.apply(table, builder.build())

@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from cdc_pipeline.config import ReplicationConfig
+from cdc_pipeline.databases.mysql import heartbeat as mysql_heartbeat
+from cdc_pipeline.databases.postgresql import heartbeat as postgresql_heartbeat
 from cdc_pipeline.model import TableId
 
 # What Debezium writes for an unchanged value that PostgreSQL did not log; nobody's data holds this text.
@@ -50,6 +52,8 @@ def get_connector_config_for_database(
 def get_mysql_connector_config(
     config: ReplicationConfig, tables: Sequence[TableId], snapshot_mode: str = STREAMING
 ) -> dict[str, str]:
+    table = config.heartbeat_table
+    tables = [*tables, *([table] if table else [])]
     return {
         **_common(config, tables, default_port=3306),
         "connector.class": "io.debezium.connector.mysql.MySqlConnector",
@@ -58,6 +62,7 @@ def get_mysql_connector_config(
         "database.include.list": ",".join(sorted({re.escape(table.schema) for table in tables})),
         "bigint.unsigned.handling.mode": "long",  # read back as unsigned in apply/values.py
         "enable.time.adjuster": "false",  # it would turn the year 1 into 2001
+        **(_heartbeat(config, mysql_heartbeat.beat(table, config.name)) if table else {}),
         **_schema_history(config),
         **config.connector,
     }
@@ -108,6 +113,9 @@ def get_postgresql_connector_config(
         "unavailable.value.placeholder": UNAVAILABLE,
         "include.unknown.datatypes": "true",  # multiranges and the like, as the hexadecimal digits of their text
         "hstore.handling.mode": "json",
+        # Moves the slot on while only other tables, or other databases of the server, are written to.
+        **_heartbeat(config, postgresql_heartbeat.BEAT),
+        "message.prefix.include.list": postgresql_heartbeat.PREFIX,
         **config.connector,
     }
 
@@ -163,6 +171,9 @@ def _common(config: ReplicationConfig, tables: Sequence[TableId], default_port: 
         "key.converter.schemas.enable": "false",
         "value.converter": "org.apache.kafka.connect.json.JsonConverter",
         "value.converter.schemas.enable": "false",
+        # The key that a row had before, which Debezium puts into a header.
+        "header.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "header.converter.schemas.enable": "false",
         # Source commit to Kafka in 15 ms in the median; with Debezium's default of 500 it is 290 to 730.
         "poll.interval.ms": "10",
         # Keeps the offset moving while the captured tables rest.
@@ -179,6 +190,11 @@ def _transactions(config: ReplicationConfig) -> dict[str, str]:
         "topic.creation.transactions.include": re.escape(f"{config.topic_prefix}.transaction"),
         "topic.creation.transactions.retention.ms": "3600000",
     }
+
+
+def _heartbeat(config: ReplicationConfig, statement: str) -> dict[str, str]:
+    """One that begins in the source itself, so that it travels the whole way."""
+    return {"heartbeat.interval.ms": str(config.heartbeat.seconds * 1000), "heartbeat.action.query": statement}
 
 
 def _schema_history(config: ReplicationConfig) -> dict[str, str]:

@@ -7,6 +7,7 @@ outside this package asks which database it talks to.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -272,6 +273,17 @@ class Source(Database):
     def mark(self) -> Position:
         """A position at or after every transaction that has committed by now; a connector will reach it even if
         nothing more is written."""
+
+    def clock(self) -> float:
+        """Seconds since 1970, by the server's clock where it sends heartbeats: theirs are the times to compare."""
+        return time.time()
+
+    def heartbeat_checks(self, table: TableId) -> list[Check]:
+        """Whether the connector may beat in this table, or we may make it."""
+        return []
+
+    def prepare_heartbeat(self, table: TableId) -> None:
+        """Make the table that the connector beats in. Harmless if it is there."""
 
     def stir(self) -> None:
         """Make an idle log move, if this login may: for those who wait for a connector to report its position."""

@@ -104,6 +104,25 @@ def test_retry_applies_in_order_beside_a_running_consumer(scenario: MakeScenario
     shop.assert_equal(replication)
 
 
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_a_row_that_changes_its_key_waits_under_both(scenario: MakeScenario, source: str, target: str) -> None:
+    shop = scenario(source, target)
+    replication = start(shop)
+    shop.run("source", "INSERT INTO people VALUES (2, 'maximilian', 1)")
+    replication.consume(until_caught_up=True)
+    shop.run("source", "UPDATE people SET id = 5, n = 2 WHERE id = 2", "UPDATE people SET n = 3 WHERE id = 5")
+    shop.run("source", "INSERT INTO people VALUES (2, 'ann', 1)", "INSERT INTO people VALUES (3, 'bob', 1)")
+    replication.consume(until_caught_up=True)
+    assert people(shop, "target") == [(3, "bob", 1)]
+    assert {item.row_key for item in replication.set_aside()} == {'{"id": 2}'}
+    widen(shop)
+    assert replication.retry_set_aside("people", '{"id": 2}').left == 0
+    shop.assert_equal(replication)
+    shop.run("source", "UPDATE people SET n = 4 WHERE id > 1")
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
+
+
 def test_discarded_events_are_gone_and_the_row_goes_on(scenario: MakeScenario) -> None:
     shop = scenario()
     replication = start(shop)

@@ -324,3 +324,24 @@ def test_a_folder_without_replications_is_named(folder: Path) -> None:
         find_replication()
     with pytest.raises(ConfigError, match="nowhere"):
         find_replication(folder=folder / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("source", "heartbeat", "topic"),
+    [
+        ("postgresql://cdc@h/shop", "{}", "client_2_db_5.message"),
+        ("mysql://cdc@h/shop", "{}", None),
+        ("mysql://cdc@h/shop", "{table: beats}", "client_2_db_5.shop.beats"),
+        ("mysql://cdc@h/shop", "{table: ops.beats, seconds: 60}", "client_2_db_5.ops.beats"),
+        ("mariadb://cdc@h/shop", "{}", None),
+    ],
+)
+def test_where_the_sources_heartbeats_come(load: Load, source: str, heartbeat: str, topic: str | None) -> None:
+    config = load(f"heartbeat: {heartbeat}\n", source=f'source: {{url: "{source}"}}\n')
+    assert config.heartbeat_topic == topic
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb", "oracle"])
+def test_only_mysql_beats_in_a_table(load: Load, kind: str) -> None:
+    source = f'source: {{url: "{kind}://cdc@h/shop"}}\n'
+    assert "only of a MySQL source" in refused(load, "heartbeat: {table: ops.beats}\n", source=source)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.json_text import plain_numbers
+from cdc_pipeline.databases.mysql import heartbeat
 from cdc_pipeline.databases.mysql import watermark as watermarks
 from cdc_pipeline.databases.mysql.database import MySqlDatabase
 from cdc_pipeline.databases.mysql.grants import Grants
@@ -105,6 +106,32 @@ class MySqlSource(MySqlDatabase, Source):
     def mark(self) -> Position:
         with self.connect() as connection:
             return Position(self._log_position(connection))
+
+    def clock(self) -> float:
+        with self.connect() as connection:
+            return float(self.scalar(connection, "SELECT UNIX_TIMESTAMP(NOW(6))"))
+
+    def heartbeat_checks(self, table: TableId) -> list[Check]:
+        """To explain a statement asks for the privileges of the statement, and writes nothing."""
+        name, user = self.dialect.table(table), f"'{self.url.username}'@'…'"
+        problem = ""
+        with self.connect() as connection:
+            granted = self.grants(connection)
+            if self.shape(table) is None:
+                missing = [p for p in ("CREATE", "INSERT", "UPDATE", "SELECT") if not granted.has(p, table.schema)]
+                problem = f"does not exist; run: {heartbeat.create(table)}; GRANT SELECT, INSERT, UPDATE ON {name} "
+                problem = f"{problem}TO {user}" if missing else ""
+            else:
+                try:
+                    connection.exec_driver_sql(f"EXPLAIN {heartbeat.beat(table, '')}")
+                except CdcPipelineError as error:
+                    problem = f"{error} Run: GRANT SELECT, INSERT, UPDATE ON {name} TO {user}"
+        return [Check(f"source heartbeat table {table}", problem)]
+
+    def prepare_heartbeat(self, table: TableId) -> None:
+        if self.shape(table) is None:
+            with self.connect() as connection:
+                connection.exec_driver_sql(heartbeat.create(table))
 
     def stir(self) -> None:
         """A logged statement that changes no data: the connector reports its position only when an event passes, and

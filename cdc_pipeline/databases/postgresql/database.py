@@ -68,9 +68,10 @@ class PostgreSqlDatabase(Database):
         return "public"
 
     def tables(self) -> list[TableId]:
+        """A partitioned table is one like others; its partitions are parts of it."""
         query = (
             "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relispartition "
+            "WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition "
             "AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cdc_pipeline') ORDER BY 1, 2"
         )
         with self.connect() as connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import BinaryIO
 
@@ -81,9 +81,10 @@ class PostgreSqlTarget(PostgreSqlDatabase, Target):
     def is_duplicate(self, error: StatementFailed) -> bool:
         return getattr(error.__cause__, "pgcode", None) == UNIQUE_VIOLATION
 
-    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Mapping[str, Column]) -> None:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS pg_temp.{self.dialect.quote(stage)}")
-        names = self.dialect.columns([column.name for column in columns])
+        quote = self.dialect.quote
+        names = ", ".join(f"{quote(column.name)} AS {quote(name)}" for name, column in columns.items())
         connection.exec_driver_sql(
             f"CREATE TEMPORARY TABLE {self.dialect.quote(stage)} ON COMMIT DELETE ROWS AS "
             f"SELECT 0 AS {self.dialect.quote(STAGE_GROUP)}, {names} FROM {self.dialect.table(table)} WHERE false"

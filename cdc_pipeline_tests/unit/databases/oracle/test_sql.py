@@ -206,9 +206,9 @@ def statements_of_the_state() -> Iterator[str]:
     state.wake_failed()
     state.fence(recorder, "topic")
     quarantine = Quarantine(state)
-    event = SetAside("topic", 0, 5, TableId("SHOP", "T"), '{"ID": 1}', '{"ID": 1}', "{}", "too long")
+    event = SetAside("topic", 0, 5, TableId("SHOP", "T"), '{"ID": 1}', '{"ID": 1}', None, "{}", "too long")
     quarantine.items(TableId("SHOP", "T"))
-    quarantine.row_keys(["topic"])
+    quarantine.waiting(["topic"])
     quarantine.add(recorder, [event])
     quarantine.explain(recorder, event, "still too long")
     quarantine.remove(recorder, [event])
@@ -223,7 +223,7 @@ def statements_of_the_state() -> Iterator[str]:
 
 def test_every_statement_of_the_state_tables_parses() -> None:
     statements = list(statements_of_the_state())
-    assert sum(sql.startswith("BEGIN EXECUTE IMMEDIATE") for sql in statements) == 5  # its tables
+    assert sum(sql.startswith("BEGIN EXECUTE IMMEDIATE") for sql in statements) == 6  # its tables
     assert {sql.split()[0] for sql in statements} == {"BEGIN", "SELECT", "INSERT", "UPDATE", "DELETE"}
     for sql in statements:
         parse(sql)
