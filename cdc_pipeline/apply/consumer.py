@@ -42,6 +42,7 @@ from cdc_pipeline.errors import (
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, Watermark
 from cdc_pipeline.state import ConsumerState, Desired, OffsetRecord, State, TableRecord
+from cdc_pipeline.swaps import settle_abandoned
 
 MOST_ATTEMPTS = 5
 POLL_SECONDS = 0.05
@@ -280,6 +281,7 @@ class Consumer:
 
     def _claim(self, partitions: Sequence[Partition]) -> set[Partition]:
         """Claim what can be claimed; the rest waits for its table's copy."""
+        settle_abandoned(self.state, self.tables.values())
         claimed, records = self.state.claim(self.run_id, partitions, self.tables)
         self.claimed.update(claimed)
         self._check_still_there(sorted(claimed))
