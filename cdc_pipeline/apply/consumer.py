@@ -222,15 +222,20 @@ class Consumer:
                 except ConsumerFenced:
                     self._fenced(kafka, writer)
             now = time.monotonic()
-            if self.waiting and now >= next_reclaim:
-                self._reclaim(kafka, writer)
+            if now >= next_reclaim:
+                if not paused:
+                    self._notice_rewinds(kafka, writer)
+                if self.waiting:
+                    self._reclaim(kafka, writer)
                 next_reclaim = now + RECLAIM_SECONDS
             if now - reported >= PROGRESS_SECONDS:
                 self.progress.events_per_second = (self.progress.applied - applied) / (now - reported)
                 self.on_progress(self.progress)
                 reported, applied = now, self.progress.applied
             if caught_up and now >= next_check:
-                if caught_up({key: record.next_offset for key, record in self.claimed.items()}):
+                # As they are stored: a re-sync may have rewound them, which is noticed later.
+                stored = self.state.offsets_of(self.tables)
+                if caught_up({key: record.next_offset for key, record in stored.items()}):
                     break
                 next_check = now + CAUGHT_UP_SECONDS
         self.on_progress(self.progress)
@@ -311,6 +316,13 @@ class Consumer:
             writer.forget(self.streams[topic].record.target)
             kafka.resume([TopicPartition(topic, partition)])
             kafka.seek(TopicPartition(topic, partition, self.claimed[topic, partition].next_offset))
+
+    def _notice_rewinds(self, kafka: KafkaConsumer, writer: Writer) -> None:
+        """A re-sync has rewound a topic: its new table lacks what was applied to the old one since. The next batch
+        would be refused, but on a topic that is at rest there may never be one."""
+        stored = self.state.offsets_of(self.tables)
+        if any(key in stored and stored[key].epoch != claimed.epoch for key, claimed in self.claimed.items()):
+            self._fenced(kafka, writer)
 
     def _fenced(self, kafka: KafkaConsumer, writer: Writer) -> None:
         """A batch was rolled back. Either a table is being copied again, or another run has taken over."""

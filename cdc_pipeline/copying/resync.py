@@ -114,8 +114,8 @@ class Resync:
         fingerprint = self._fingerprint(plan)
         notes = self._make_shadow(plan, shadow)
         with self.source.snapshot(self.shape) as snapshot, self.target.connect() as connection:
-            rows, size = transfer(snapshot, self.shape, self.target, connection, shadow, on_rows)
-            connection.commit()
+            with connection.begin():  # told: the bulk load goes past SQLAlchemy, which would not know of it
+                rows, size = transfer(snapshot, self.shape, self.target, connection, shadow, on_rows)
             watermark = snapshot.watermark.to_text()
         if plan.swapper:
             notes += plan.swapper.finish(table.target, shadow, anew=not plan.fits)
