@@ -273,8 +273,7 @@ def test_two_resyncs_of_a_table_follow_one_another(
     with held(monkeypatch, made):
         first = replication.parts.state.table_records()[replication.table("stock").source].watermark
         second = made.replication("stock", "loose")
-        second.parts.say = lambda line: waiting.set() if "waits for that to end" in line else None
-        second.say = second.parts.say
+        second.say = lambda message: waiting.set() if "waits for that to end" in message else None
         results: list[CopyResult] = []
         thread = threading.Thread(target=lambda: results.extend(second.copy(["stock"], force_resync=True)))
         thread.start()
