@@ -229,42 +229,54 @@ class State:
     # -- making and removing ------------------------------------------------------------------------------------
 
     def create(self) -> None:
-        """Make the tables and this replication's row. Harmless if they are there; those of an earlier version get the
-        columns that they lack."""
+        """Make the tables and this replication's row. Harmless if they are there."""
         self.target.prepare_state()
+        self._make_tables()
         with self.target.connect() as connection:
-            for table in self.metadata.sorted_tables:
-                connection.execute(CreateTable(table, if_not_exists=True))
-            connection.commit()
-            for table in self.metadata.sorted_tables:
-                self._add_columns(connection, table)
             if self._replication(connection) is None:
                 row = {"replication": self.replication, "version": VERSION, "desired": Desired.RUNNING}
                 connection.execute(insert(self.replications).values(row))
             connection.commit()
 
-    def _add_columns(self, connection: Connection, table: Table) -> None:
-        """Rows are there already, so a new column may be NULL."""
-        there = self._columns_of(table)
-        for column in table.columns:
-            if column.name in there:
-                continue
-            try:
-                connection.execute(_AddColumn(column))
-            except StatementFailed:
-                connection.rollback()
-                if column.name not in self._columns_of(table):  # else another process has just added it
-                    raise
+    def _make_tables(self) -> None:
+        """Those that are missing, and the columns that those of an earlier version lack. Rows are there already, so such
+        a column may be NULL."""
+        with self.target.connect() as connection:
+            for table in self.metadata.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
             connection.commit()
+            for column in self._missing_columns():
+                try:
+                    connection.execute(_AddColumn(column))
+                except StatementFailed:
+                    connection.rollback()
+                    if column in self._missing_columns():  # else another process has just added it
+                        raise
+                connection.commit()
 
-    def _columns_of(self, table: Table) -> set[str]:
-        """In lower case: Oracle has them in capitals."""
-        there = self.target.shape(TableId(self.target.state_schema or self.target.default_schema, table.name))
-        return {name.lower() for name in there.names} if there else set()
+    def _missing_columns(self) -> list[Column]:
+        there = self._there()
+        return [
+            column
+            for table in self.metadata.sorted_tables
+            for column in table.columns
+            if column.name not in there.get(table.name, ())
+        ]
+
+    def _there(self) -> dict[str, set[str]]:
+        """The columns of those state tables that exist, in lower case: Oracle has them in capitals."""
+        schema = self.target.state_schema or self.target.default_schema
+        shapes = self.target.shapes([TableId(schema, table.name) for table in self.metadata.sorted_tables])
+        return {table.name: {name.lower() for name in shape.names} for table, shape in shapes.items()}
 
     def exists(self) -> bool:
-        schema = self.target.state_schema or self.target.default_schema
-        return self.target.shape(TableId(schema, self.replications.name)) is not None
+        """Whether there are state tables. Whoever asks may read them: those of an earlier version are completed."""
+        there = self._there()
+        if self.replications.name not in there:
+            return False
+        if any(set(table.columns.keys()) - there.get(table.name, set()) for table in self.metadata.sorted_tables):
+            self._make_tables()
+        return True
 
     def forget(self) -> None:
         """Delete everything that is remembered of this replication."""
