@@ -239,8 +239,8 @@ class State:
             connection.commit()
 
     def _make_tables(self) -> None:
-        """Those that are missing, and the columns that those of an earlier version lack. Rows are there already, so such
-        a column may be NULL."""
+        """Those that are missing, and the columns that those of an earlier version lack. Rows are there already, so
+        such a column may be NULL."""
         with self.target.connect() as connection:
             for table in self.metadata.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))

@@ -106,8 +106,15 @@ class Resync:
 
     def run(self, plan: Plan, on_rows: OnRows) -> tuple[Swap, list[str]]:
         """Returns what the table is now, and notes on what it goes without."""
-        table, started = self.table, time.monotonic()
+        table = self.table
         self.say(f"{table.source}: Re-sync while {table.target} serves: {plan}")
+        try:
+            return self._run(plan, on_rows)
+        finally:
+            self._drop_leftovers()
+
+    def _run(self, plan: Plan, on_rows: OnRows) -> tuple[Swap, list[str]]:
+        table, started = self.table, time.monotonic()
         self._begin()
         ends = {partition: end for (_, partition), end in self.broker.ends([table.topic]).items()}
         shadow = self.target.replacer.shadow(table.target, self.id, to_swap=plan.swapper is not None)
@@ -125,7 +132,6 @@ class Resync:
             self.shape.to_json(), ends, rows, size, time.monotonic() - started,
         )  # fmt: skip
         self._replace(plan, swap, fingerprint)
-        self._drop_leftovers()
         return replace(swap, seconds=time.monotonic() - started), notes
 
     def _begin(self) -> None:
@@ -226,7 +232,9 @@ class Resync:
             raise
 
     def _drop_leftovers(self) -> None:
+        """Unless they have to tell how a replacement ended that could not be written down."""
         try:
-            self.target.replacer.clear(self.table.target)
+            if not self.state.table_records()[self.table.source].swap:
+                self.target.replacer.clear(self.table.target)
         except CdcPipelineError as error:
             self.say(f"{self.table.source}: what is left of the re-sync is dropped by the next one: {error}")

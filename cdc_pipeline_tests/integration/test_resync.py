@@ -11,6 +11,7 @@ import pytest
 
 from cdc_pipeline.copying import resync
 from cdc_pipeline.copying.copy import CopyResult
+from cdc_pipeline.errors import StatementFailed
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import TableState
 from cdc_pipeline_tests.acceptance.test_kills import wait_until
@@ -285,6 +286,30 @@ def test_two_resyncs_of_a_table_follow_one_another(
     replication.consume(until_caught_up=True)
     made.assert_equal(replication)
     assert leftovers(made) == []
+
+
+@both_directions
+def test_one_that_fails_harms_nothing(
+    scenario: MakeScenario, source: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = scenario(source, target)
+    create_tables(made)
+    replication = streaming(made, "stock", "loose")
+    stock = replication.table("stock").source
+
+    def fail(*_: Any) -> None:
+        raise StatementFailed(database="the target", reason="out of room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resync, "complete", fail)
+        (result,) = replication.copy(["stock"], force_resync=True)
+    assert "out of room" in str(result.error)
+    record = replication.parts.state.table_records()[stock]
+    assert (record.state, "out of room" in record.error) == (TableState.STREAMING, True)
+    assert leftovers(made) == []
+    made.run("source", "UPDATE stock SET note = 'after' WHERE id = 5")
+    replication.consume(until_caught_up=True)
+    made.assert_equal(replication)
 
 
 def test_state_tables_of_an_earlier_version_get_what_they_lack(scenario: MakeScenario) -> None:
