@@ -18,8 +18,8 @@ _THE_TABLE = (
 )
 _IS_ENFORCED = "coalesce((to_jsonb(k)->>'conenforced')::boolean, true)"  # which servers before 18 do not tell
 
-# Whatever pg_depend says depends on the table, or on a part of it, and is none of its parts. Of its parts, internal
-# triggers are how foreign keys are enforced.
+# Whatever pg_depend says depends on the table, or on a part of it, and is none of its parts. Internal triggers
+# are how foreign keys are enforced, and the sequence of a serial column stays when its table goes.
 _DEPENDENTS = f"""
 WITH it AS ({_THE_TABLE}),
 relations AS (
@@ -27,7 +27,8 @@ relations AS (
   UNION SELECT indexrelid FROM pg_index JOIN it ON indrelid = it.oid
   UNION SELECT reltoastrelid FROM it
   UNION SELECT d.objid FROM pg_depend d JOIN it ON d.refobjid = it.oid JOIN pg_class s ON s.oid = d.objid
-    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND s.relkind = 'S'
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+    AND s.relkind = 'S'
 ),
 own AS (
   SELECT 'pg_class'::regclass::oid AS class, id FROM relations
@@ -40,6 +41,8 @@ SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0) AS described
 FROM pg_depend d JOIN own ON d.refclassid = own.class AND d.refobjid = own.id
 LEFT JOIN pg_trigger t ON d.classid = 'pg_trigger'::regclass AND t.oid = d.objid
 WHERE NOT EXISTS (SELECT 1 FROM own o WHERE o.class = d.classid AND o.id = d.objid)
+AND NOT (d.classid = 'pg_class'::regclass AND d.deptype = 'a' AND EXISTS (SELECT 1 FROM pg_class s
+  WHERE s.oid = d.objid AND s.relkind = 'S'))
 AND NOT coalesce(t.tgisinternal, false) AND pg_describe_object(d.classid, d.objid, 0) IS NOT NULL ORDER BY described
 """
 # What the table is, or has, that a new one would not get.
