@@ -122,7 +122,9 @@ class Resync:
         notes = self._make_shadow(plan, shadow)
         with self.source.snapshot(self.shape) as snapshot, self.target.connect() as connection:
             with connection.begin():  # told: the bulk load goes past SQLAlchemy, which would not know of it
-                rows, size = transfer(snapshot, self.shape, self.target, connection, shadow, on_rows)
+                rows, size = transfer(
+                    snapshot, self.shape, self.target, connection, shadow, on_rows, shown_as=table.target
+                )
             watermark = snapshot.watermark.to_text()
         if plan.swapper:
             notes += plan.swapper.finish(table.target, shadow, anew=not plan.fits)

@@ -149,8 +149,8 @@ def held(monkeypatch: pytest.MonkeyPatch, made: Scenario) -> Iterator[threading.
     reached, released = threading.Event(), threading.Event()
     transfer, errors = resync.transfer, []
 
-    def and_stand_still(*arguments: Any) -> Any:
-        done = transfer(*arguments)
+    def and_stand_still(*arguments: Any, **options: Any) -> Any:
+        done = transfer(*arguments, **options)
         reached.set()
         released.wait(60)
         return done
