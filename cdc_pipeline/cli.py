@@ -147,7 +147,7 @@ def _show_mapping(replicated: Replicated, columns: Sequence[ColumnMapping]) -> N
 
 
 @command("start")
-@click.option("--force-resync", is_flag=True, help="Reload tables whose target has data already.")
+@click.option("--force-resync", is_flag=True, help="Copy again what is there already; it serves meanwhile.")
 @click.option("--adopt", is_flag=True, help="Vouch that targets with data equal their source now.")
 @until_caught_up_option
 def start(replication: Replication, force_resync: bool, adopt: bool, until_caught_up: bool) -> int:
@@ -177,7 +177,7 @@ def copy(replication: Replication, tables: tuple[str, ...], force_resync: bool, 
 @command("resync")
 @click.argument("tables", nargs=-1, required=True)
 def resync(replication: Replication, tables: tuple[str, ...]) -> int:
-    """Copy tables again, while the consumer goes on with all others."""
+    """Copy tables again, while the consumer goes on with the old ones, and readers too."""
     return _copy(replication, tables, force_resync=True, adopt=False)
 
 

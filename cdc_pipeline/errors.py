@@ -93,6 +93,25 @@ class CopyIncomplete(CdcPipelineError):
     """Copy of {table}: {read} rows read, {loaded} loaded."""
 
 
+class ResyncImpossible(CdcPipelineError):
+    """Target {table} cannot be replaced, because of {reasons}; nor can its rows be replaced in place: {problem}."""
+
+    hint = "Remove what stands in the way, sync again, and make it anew. Nothing was changed."
+
+
+class ResyncOvertaken(CdcPipelineError):
+    """The re-sync of {table} found the table replaced, altered or given up by somebody else meanwhile."""
+
+    hint = "Sync it again."
+
+
+class TableBusy(CdcPipelineError):
+    """Target {table} could not be replaced, because others kept it locked: {reason}"""
+
+    hint = "Look for long transactions on it, then sync it again. Nothing was changed."
+    retryable = True
+
+
 class NotStarted(CdcPipelineError):
     """Replication {replication} has never been started: its target has no state tables."""
 

@@ -360,6 +360,8 @@ class Replication:
         prefix = config.topic_prefix
         ours = [*topics, prefix, f"{prefix}.schema_history", f"__debezium-heartbeat.{prefix}", f"{prefix}.message",
                 f"{prefix}.transaction", *filter(None, [config.heartbeat_topic])]  # fmt: skip
+        for table in self.tables:  # what a re-sync that was killed has left
+            parts.target.replacer.clear(table.target)
         groups = parts.broker.delete_idle_groups(config.group_prefix, keep="")
         parts.broker.delete_topics(ours)
         if parts.state.exists():

@@ -34,10 +34,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.mysql import LONGTEXT
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateTable, ExecutableDDLElement
+from sqlalchemy.sql.compiler import DDLCompiler
 
 from cdc_pipeline.databases.target import Target
-from cdc_pipeline.errors import ConsumerFenced, IllegalTransition
+from cdc_pipeline.errors import ConsumerFenced, IllegalTransition, StatementFailed
 from cdc_pipeline.model import TableId, TableShape
 
 VERSION = 1
@@ -52,7 +54,7 @@ class TableState(StrEnum):
     LOADED = "LOADED"  # rows and watermark are in place, indexes are not yet; the next copy goes on with them
     COPIED = "COPIED"  # rows, watermark and indexes are in place
     STREAMING = "STREAMING"  # the consumer has taken it over
-    RESYNCING = "RESYNCING"  # copied again while it streamed; the consumer waits
+    RESYNCING = "RESYNCING"  # copied again beside itself, or was when that was killed; the consumer goes on with it
     FAILED = "FAILED"  # see its last error
 
 
@@ -63,15 +65,15 @@ _LEGAL = {
     TableState.LOADED: {TableState.LOADED, TableState.COPYING, TableState.COPIED, TableState.FAILED},
     TableState.COPIED: {TableState.COPIED, TableState.COPYING, TableState.LOADED, TableState.STREAMING,
                         TableState.RESYNCING, TableState.FAILED},
-    TableState.STREAMING: {TableState.STREAMING, TableState.RESYNCING, TableState.LOADED, TableState.COPIED,
-                           TableState.FAILED},
+    TableState.STREAMING: {TableState.STREAMING, TableState.COPYING, TableState.RESYNCING, TableState.LOADED,
+                           TableState.COPIED, TableState.FAILED},
     TableState.RESYNCING: {TableState.RESYNCING, TableState.COPYING, TableState.LOADED, TableState.COPIED,
-                           TableState.FAILED},
+                           TableState.STREAMING, TableState.FAILED},
     TableState.FAILED: {TableState.FAILED, TableState.COPYING, TableState.RESYNCING, TableState.LOADED,
                         TableState.COPIED, TableState.STREAMING},
 }  # fmt: skip
-HAS_WATERMARK = {TableState.COPIED, TableState.STREAMING}
-IN_COPY = {TableState.COPYING, TableState.RESYNCING, TableState.LOADED}
+HAS_WATERMARK = {TableState.COPIED, TableState.STREAMING, TableState.RESYNCING}
+IN_COPY = {TableState.COPYING, TableState.LOADED}
 
 
 class ConsumerState(StrEnum):
@@ -105,6 +107,7 @@ class TableRecord:
     bytes: int
     seconds: float
     error: str
+    swap: str = ""  # what is about to take the table's place (swaps.py); nobody may consume it until that is settled
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,19 @@ class ConsumerRecord:
     def is_alive_seen_from(self, host: str) -> bool:
         """On its own host a consumer whose process is gone is dead at once."""
         return self.is_alive and (self.host != host or _process_exists(self.pid))
+
+
+class _AddColumn(ExecutableDDLElement):
+    """ALTER TABLE … ADD, in whichever database."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+
+
+@compiles(_AddColumn)
+def _add_column(element: _AddColumn, compiler: DDLCompiler, **_: Any) -> str:
+    table = compiler.preparer.format_table(element.column.table)
+    return f"ALTER TABLE {table} ADD {compiler.get_column_specification(element.column)}"
 
 
 _LONG = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
@@ -183,7 +199,10 @@ class State:
             Column("seconds", Float, nullable=False),
             Column("error", _LONG),
             Column("changed_at", DateTime, nullable=False),
+            Column("swap", _LONG),
         )
+        # One row for each table, for nothing but to be locked: by its copy, from beginning to end.
+        self.copies = table("copies", name("source_schema", 130), name("source_table", 130))
         self.offsets = table(
             "offsets",
             name("topic", 250),
@@ -236,9 +255,8 @@ class State:
     def create(self) -> None:
         """Make the tables and this replication's row. Harmless if they are there."""
         self.target.prepare_state()
+        self._make_tables()
         with self.target.connect() as connection:
-            for table in self.metadata.sorted_tables:
-                connection.execute(CreateTable(table, if_not_exists=True))
             if self._replication(connection) is None:
                 row = {"replication": self.replication, "version": VERSION, "desired": Desired.RUNNING}
                 connection.execute(insert(self.replications).values(row))
@@ -246,9 +264,45 @@ class State:
                 connection.execute(insert(self.heartbeats).values(replication=self.replication))
             connection.commit()
 
-    def exists(self) -> bool:
+    def _make_tables(self) -> None:
+        """Those that are missing, and the columns that those of an earlier version lack. Rows are there already, so
+        such a column may be NULL."""
+        with self.target.connect() as connection:
+            for table in self.metadata.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+            connection.commit()
+            for column in self._missing_columns():
+                try:
+                    connection.execute(_AddColumn(column))
+                except StatementFailed:
+                    connection.rollback()
+                    if column in self._missing_columns():  # else another process has just added it
+                        raise
+                connection.commit()
+
+    def _missing_columns(self) -> list[Column]:
+        there = self._there()
+        return [
+            column
+            for table in self.metadata.sorted_tables
+            for column in table.columns
+            if column.name not in there.get(table.name, ())
+        ]
+
+    def _there(self) -> dict[str, set[str]]:
+        """The columns of those state tables that exist, in lower case: Oracle has them in capitals."""
         schema = self.target.state_schema or self.target.default_schema
-        return self.target.shape(TableId(schema, self.replications.name)) is not None
+        shapes = self.target.shapes([TableId(schema, table.name) for table in self.metadata.sorted_tables])
+        return {table.name: {name.lower() for name in shape.names} for table, shape in shapes.items()}
+
+    def exists(self) -> bool:
+        """Whether there are state tables. Whoever asks may read them: those of an earlier version are completed."""
+        there = self._there()
+        if self.replications.name not in there:
+            return False
+        if any(set(table.columns.keys()) - there.get(table.name, set()) for table in self.metadata.sorted_tables):
+            self._make_tables()
+        return True
 
     def forget(self) -> None:
         """Delete everything that is remembered of this replication."""
@@ -308,6 +362,7 @@ class State:
                 bytes=row.bytes_copied,
                 seconds=row.seconds,
                 error=row.error or "",
+                swap=row.swap or "",
             )
             for row in rows
         ]
@@ -330,6 +385,9 @@ class State:
         with self.target.connect() as connection:
             if connection.execute(select(self.tables.c.state).where(*self._is(source))).one_or_none() is None:
                 connection.execute(insert(self.tables).values(values))
+            if connection.execute(select(self.copies).where(*self._is(source, self.copies))).one_or_none() is None:
+                key = ("replication", "source_schema", "source_table")
+                connection.execute(insert(self.copies).values({name: values[name] for name in key}))
             if not self._offsets(connection, [topic]):
                 self._write_offset(connection, topic, 0, 0, 0, None, None)
             connection.commit()
@@ -362,8 +420,27 @@ class State:
         query = select(self.tables.c.state).where(*self._is(source)).with_for_update()
         return TableState(connection.execute(query).scalar_one())
 
-    def _is(self, source: TableId) -> Iterable[Any]:
-        columns = self.tables.c
+    def hold(self, connection: Connection, source: TableId) -> bool:
+        """Become the one copy of this table until the caller's transaction ends, however it ends. False if another one
+        is at it. Nothing else waits for this lock."""
+        row = select(self.copies).where(*self._is(source, self.copies)).with_for_update(skip_locked=True)
+        return connection.execute(row).one_or_none() is not None
+
+    def swap_of(self, connection: Connection, source: TableId) -> str:
+        return connection.execute(select(self.tables.c.swap).where(*self._is(source))).scalar_one() or ""
+
+    def note_swap(self, connection: Connection, source: TableId, swap: str | None) -> None:
+        connection.execute(update(self.tables).where(*self._is(source)).values(swap=swap))
+
+    def note_error(self, connection: Connection, source: TableId, error: str) -> None:
+        """Of a copy that has failed and harmed nothing: the table is consumed as before."""
+        state = self._state_of(connection, source)
+        # Not COPIED: the consumer's next claim would forget the error.
+        kept = TableState.STREAMING if state is TableState.RESYNCING else state
+        self.move_table(connection, source, kept, error=error)
+
+    def _is(self, source: TableId, table: Table | None = None) -> Iterable[Any]:
+        columns = (self.tables if table is None else table).c
         return (
             columns.replication == self.replication,
             columns.source_schema == source.schema,
@@ -404,9 +481,10 @@ class State:
         connection.execute(delete(self.quarantine).where(*self._is_topic(self.quarantine, topic)))
 
     def fence(self, connection: Connection, topic: str) -> None:
-        """Whoever consumes the topic has to claim it anew, and learns then what has changed. Its owner stays."""
+        """Whoever consumes this topic now cannot commit any more until it claims it anew, and sees what has changed."""
         table = self.offsets
-        connection.execute(update(table).where(*self._is_topic(table, topic)).values(epoch=table.c.epoch + 1))
+        values = {"epoch": table.c.epoch + 1, "owner": None}
+        connection.execute(update(table).where(*self._is_topic(table, topic)).values(**values))
 
     def _is_topic(self, table: Table, topic: str) -> Iterable[Any]:
         return table.c.replication == self.replication, table.c.topic == topic
@@ -426,10 +504,8 @@ class State:
         """A table is in copy from here on: whoever consumes its topic now cannot commit any more until it claims it
         anew. Waits for a copy, or a consumer's claim, that is under way."""
         self.lock_topic(connection, topic)
-        streaming = self._state_of(connection, source) in (TableState.STREAMING, TableState.RESYNCING)
-        self.move_table(connection, source, TableState.RESYNCING if streaming else TableState.COPYING)
+        self.move_table(connection, source, TableState.COPYING)
         self.fence(connection, topic)
-        connection.execute(update(self.offsets).where(*self._is_topic(self.offsets, topic)).values(owner=None))
 
     def claim(
         self,
@@ -442,9 +518,10 @@ class State:
         """Become the one consumer of these partitions, but of none that one of the owners in `leave` has: raises each
         one's epoch, commits.
 
-        `tables` maps topics to source tables. A partition whose table is in copy, or was never copied, is not
-        claimed: its row is locked first, as a copy does before it fences, so neither can slip past the other; one that
-        a copy holds is passed over. Returns the claimed offsets, and the records of their tables by topic.
+        `tables` maps topics to source tables. A partition whose table is in copy, is just being replaced, or was never
+        copied, is not claimed: its row is locked first, as a copy does before it fences, so neither can slip past the
+        other; one that a copy holds is passed over. Returns the claimed offsets, and the records of their tables by
+        topic.
         """
         with self.target.connect() as connection:
             there = self._offsets(connection, tables)
@@ -453,7 +530,7 @@ class State:
             ready = {
                 topic: records[table]
                 for topic, table in tables.items()
-                if table in records and records[table].state in HAS_WATERMARK
+                if table in records and records[table].state in HAS_WATERMARK and not records[table].swap
             }
             held = there.keys() - known.keys()
             left = {key for key, record in known.items() if record.owner in leave}

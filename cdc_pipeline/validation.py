@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cdc_pipeline.capture.connector import get_connector_config_for_database
+from cdc_pipeline.copying.resync import is_live, planned
 from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.type_table import Fate, fate
-from cdc_pipeline.errors import CdcPipelineError, TargetNotEmpty, UnsupportedType
+from cdc_pipeline.errors import CdcPipelineError, ResyncImpossible, TargetNotEmpty, UnsupportedType
 from cdc_pipeline.model import Check, Column, Replicated, TableId, TableShape, problems
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.state import IN_COPY, TableRecord
@@ -117,6 +118,8 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
             found.checks.append(Check(f"target table {table.target}", too_long))
         elif table.target in shapes and all(c.type for c in found.shapes[table.source].columns):
             problem = shape_problem(parts, found.shapes[table.source], shapes[table.target])
+            if problem and force_resync and table.source in records:
+                problem = _resync_problem(parts, table, records[table.source], found.shapes[table.source], problem)
             problem = problem or ("" if force_resync or adopt else _data_problem(parts, table, records))
             found.checks.append(Check(f"target table {table.target}", problem))
 
@@ -179,6 +182,18 @@ def shape_problem(parts: Parts, source: TableShape, target: TableShape) -> str:
     if target.key != source.key:
         findings.append(f"its primary key is ({', '.join(target.key)}), the source's ({', '.join(source.key)})")
     return "has another shape: " + "; ".join(findings) + ". Alter or drop it, or set `target:`" if findings else ""
+
+
+def _resync_problem(parts: Parts, table: Replicated, record: TableRecord, shape: TableShape, problem: str) -> str:
+    """A re-sync makes a table anew that has other columns than its source by now, where it can."""
+    there = parts.target.shape(table.target)
+    if there is None or not is_live(record, table):
+        return problem
+    try:
+        planned(parts.target, record, shape, there)
+    except ResyncImpossible as error:
+        return f"{problem}. {error}"
+    return ""
 
 
 def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, TableRecord]) -> str:

@@ -19,6 +19,7 @@ from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import TableId, Watermark
 from cdc_pipeline.quarantine import Quarantine
 from cdc_pipeline.state import OffsetRecord, State, TableRecord
+from cdc_pipeline.swaps import settle_abandoned
 
 Partition = tuple[str, int]
 
@@ -120,6 +121,7 @@ class Assignment:
         self.state.fail_table(self.tables[topic], str(error))
 
     def _claim(self, partitions: Sequence[Partition], leave: Iterable[str] = ()) -> list[Partition]:
+        settle_abandoned(self.state, self.tables.values())
         claimed, records = self.state.claim(self.run_id, partitions, self.tables, leave=set(leave))
         for topic, error in self._lost(claimed).items():
             self._remember_stop(topic, error)

@@ -205,9 +205,12 @@ class Consumer:
             if messages:
                 self._apply(kafka, applier, messages)
             now = time.monotonic()
-            if self.assignment.waiting and now >= next_reclaim:
-                applier.forget(self.assignment.reclaim(kafka))
-                self._tell_stopped(heart)
+            if now >= next_reclaim:
+                if not paused:
+                    self._notice_rewinds(kafka, applier)
+                if self.assignment.waiting:
+                    applier.forget(self.assignment.reclaim(kafka))
+                    self._tell_stopped(heart)
                 next_reclaim = now + RECLAIM_SECONDS
             if now - reported >= PROGRESS_SECONDS:
                 self.progress.events_per_second = (self.progress.applied - applied) / (now - reported)
@@ -223,9 +226,9 @@ class Consumer:
 
     def _offsets(self) -> dict[Partition, int]:
         """Where each partition stands; nothing is waited for in those of a table that cannot go on."""
-        offsets = {key: record.next_offset for key, record in self.assignment.claimed.items()}
-        stopped = {key: sys.maxsize for key in self.assignment.waiting if key[0] in self.assignment.stopped}
-        return {**offsets, **stopped}
+        stored = self.state.offsets_of(self.tables)  # a re-sync may have rewound them, which is noticed later
+        stopped = self.assignment.stopped
+        return {key: sys.maxsize if key[0] in stopped else record.next_offset for key, record in stored.items()}
 
     def _tell_stopped(self, heart: Heart) -> None:
         """Raises TablesStopped where nothing is left to do."""
@@ -294,6 +297,14 @@ class Consumer:
             connection = applier.writer.connection
             with connection.begin():
                 self.state.beat_seen(connection, max(times))
+
+    def _notice_rewinds(self, kafka: KafkaConsumer, applier: Applier) -> None:
+        """A re-sync has rewound a topic: its new table lacks what was applied to the old one since. The next batch
+        would be refused, but on a topic that is at rest there may never be one."""
+        stored = self.state.offsets_of(self.tables)
+        claimed = self.assignment.claimed
+        if any(key in stored and stored[key].epoch != record.epoch for key, record in claimed.items()):
+            self._fenced(kafka, applier)
 
     def _fenced(self, kafka: KafkaConsumer, applier: Applier) -> None:
         """A batch was rolled back: a table is copied again, events were taken out of quarantine, another consumer has

@@ -16,9 +16,13 @@ from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Replicated, TableId, TableShape
 
 
-def complete(source: Source, target: Target, table: Replicated, shape: TableShape) -> list[str]:
-    """Indexes and numbering of one table. Returns notes on what differs from the source's."""
-    definition, there = source.definition(shape), target.shape(table.target)
+def complete(
+    source: Source, target: Target, table: Replicated, shape: TableShape, made_in: TableId | None = None
+) -> list[str]:
+    """Indexes and numbering of one table, or of the shadow that will take its place. Returns notes on what differs from
+    the source's."""
+    made_in = made_in or table.target
+    definition, there = source.definition(shape), target.shape(made_in)
     if there is None:
         raise CdcPipelineError(reason=f"target table {table.target} is gone; copy {table.source} again")
     notes = []
@@ -29,10 +33,10 @@ def complete(source: Source, target: Target, table: Replicated, shape: TableShap
             continue
         if note:
             notes.append(f"index {index.name} {note}")
-        failed = _make_index(target, table.target, planned, [other.name for other in definition.indexes])
+        failed = _make_index(target, table.target, made_in, planned, [other.name for other in definition.indexes])
         if failed:
             notes.append(f"index {index.name} left out: {failed}")
-    _advance_sequences(target, table.target, definition.identities)
+    _advance_sequences(target, made_in, definition.identities)
     notes += [
         f"foreign key {key.name}: MySQL does not log the rows that its {key.unlogged} changes, so they differ in the "
         "target until the table is synced again"
@@ -42,15 +46,19 @@ def complete(source: Source, target: Target, table: Replicated, shape: TableShap
     return notes
 
 
-def _make_index(target: Target, table: TableId, index: Index, all_names: Sequence[str]) -> str:
+def _make_index(target: Target, table: TableId, made_in: TableId, index: Index, all_names: Sequence[str]) -> str:
     """Make an index unless it is there. Returns why it could not be made."""
 
     def names() -> Names:
         with target.connect() as connection:
-            return target.definer.index_names(connection, table)
+            found = target.definer.index_names(connection, made_in)
+            if made_in == table:
+                return found
+            there = target.definer.index_names(connection, table)  # whose own names become free
+        return Names(found.own, {*found.taken, *(set(there.taken) - set(there.own))})
 
     def sql(name: str) -> str:
-        return target.definer.create_index(target, table, index, name)
+        return target.definer.create_index(target, made_in, index, name)
 
     return _make(target, candidates(index.name, table.name, all_names, target.definer), names, sql)
 

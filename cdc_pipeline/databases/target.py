@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Database
 from cdc_pipeline.databases.refusal import value_refused
+from cdc_pipeline.databases.replacer import Replacer
 from cdc_pipeline.errors import LoadRefused, StatementFailed, TargetChanged
 from cdc_pipeline.model import Check, Column, ColumnType, Kind, Row, RowBatch, TableId, TableShape
 
@@ -50,6 +51,11 @@ class Target(Database):
     @abstractmethod
     def load_method(self) -> str:
         """How `load` does it, and why, for people."""
+
+    @property
+    @abstractmethod
+    def replacer(self) -> Replacer:
+        """How a table of it is replaced while others read it."""
 
     @abstractmethod
     def truncate(self, connection: Connection, table: TableId) -> None:

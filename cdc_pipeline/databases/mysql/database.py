@@ -53,7 +53,9 @@ class MySqlDatabase(Database):
             "local_infile": True,
             # Rows arrive in an order that foreign keys need not allow half-way; the source has checked them.
             "init_command": f"SET time_zone = '+00:00', sql_mode = '{SQL_MODE}', foreign_key_checks = 0, "
-            "SESSION group_concat_max_len = 1048576",
+            "SESSION group_concat_max_len = 1048576, "
+            # A session that holds a table for a copy of many hours has nothing to say meanwhile.
+            "SESSION wait_timeout = 2147483",
         }
 
     def explain(self, error: BaseException) -> CdcPipelineError:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.databases import frames
 from cdc_pipeline.databases.mysql.database import MySqlDatabase, error_code
 from cdc_pipeline.databases.mysql.dialect import load_data
+from cdc_pipeline.databases.mysql.replacer import MySqlReplacer
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
 from cdc_pipeline.errors import LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
@@ -81,6 +82,10 @@ class MySqlTarget(MySqlDatabase, Target):
             return None
         column = place["column"] or ""
         return LoadRefused(database=self.display, row=int(place["row"]), column=column, reason=reason)
+
+    @property
+    def replacer(self) -> MySqlReplacer:
+        return MySqlReplacer(self)
 
     def truncate(self, connection: Connection, table: TableId) -> None:
         # Not TRUNCATE: it would commit.

@@ -15,6 +15,7 @@ from sqlalchemy.sql.compiler import DDLCompiler
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.oracle.binds import Bind, bind, insert
 from cdc_pipeline.databases.oracle.database import OracleDatabase, error_code
+from cdc_pipeline.databases.oracle.replacer import OracleReplacer
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
 from cdc_pipeline.errors import LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, Row, TableId, TableShape
@@ -113,6 +114,10 @@ class OracleTarget(OracleDatabase, Target):
                 column=column["column"] if column else "",
                 reason=first.message.strip(),
             )
+
+    @property
+    def replacer(self) -> OracleReplacer:
+        return OracleReplacer(self)
 
     def truncate(self, connection: Connection, table: TableId) -> None:
         # Not TRUNCATE: it would commit.

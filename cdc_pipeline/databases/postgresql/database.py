@@ -72,7 +72,8 @@ class PostgreSqlDatabase(Database):
         query = (
             "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition "
-            "AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cdc_pipeline') ORDER BY 1, 2"
+            "AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cdc_pipeline') "
+            "AND n.nspname !~ '^cdc_pipeline_[0-9a-f]{12}_[0-9a-f]{8}$' ORDER BY 1, 2"
         )
         with self.connect() as connection:
             return [TableId(*row) for row in connection.exec_driver_sql(query)]

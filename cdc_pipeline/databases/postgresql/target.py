@@ -11,6 +11,7 @@ import psycopg2
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases.postgresql.database import ABOUT_VALUES, PostgreSqlDatabase
+from cdc_pipeline.databases.postgresql.replacer import PostgreSqlReplacer
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
 from cdc_pipeline.errors import CdcPipelineError, LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
@@ -74,6 +75,10 @@ class PostgreSqlTarget(PostgreSqlDatabase, Target):
         column = error.diag.column_name or place["column"] or ""
         reason = str(error.diag.message_primary)
         return LoadRefused(database=self.display, row=int(place["row"]), column=column, reason=reason)
+
+    @property
+    def replacer(self) -> PostgreSqlReplacer:
+        return PostgreSqlReplacer(self)
 
     def truncate(self, connection: Connection, table: TableId) -> None:
         connection.exec_driver_sql(f"TRUNCATE TABLE {self.dialect.table(table)}")
