@@ -297,7 +297,7 @@ def test_one_that_fails_harms_nothing(
     replication = streaming(made, "stock", "loose")
     stock = replication.table("stock").source
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise StatementFailed(database="the target", reason="out of room")
 
     with monkeypatch.context() as patch:
