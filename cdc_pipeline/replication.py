@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,12 +23,13 @@ from cdc_pipeline.errors import (
     NotCopied,
     NotStarted,
     PositionLost,
+    TablesStopped,
     ValidationFailed,
 )
 from cdc_pipeline.model import Position, Replicated, TableId
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.quarantine import Quarantine, SetAside
-from cdc_pipeline.state import HAS_WATERMARK, Desired
+from cdc_pipeline.state import HAS_WATERMARK, Desired, TableState
 from cdc_pipeline.validation import Validation, validate
 
 CaughtUp = Callable[[Mapping[tuple[str, int], int]], bool]
@@ -274,8 +276,14 @@ class Replication:
     def _wait_for_the_other(self, should_stop: threading.Event, caught_up: CaughtUp | None) -> None:
         topics = [table.topic for table in self.tables]
         while caught_up and not should_stop.wait(CHECK_SECONDS):
-            offsets = {key: record.next_offset for key, record in self.parts.state.offsets_of(topics).items()}
+            records = self.parts.state.table_records()
+            stopped = {self.config.topic(source): r for source, r in records.items() if r.state is TableState.FAILED}
+            stored = self.parts.state.offsets_of(topics)
+            offsets = {key: sys.maxsize if key[0] in stopped else r.next_offset for key, r in stored.items()}
             if caught_up(offsets):
+                if stopped:
+                    reasons = "; ".join(f"{record.source}: {record.error}" for record in stopped.values())
+                    raise TablesStopped(count=len(stopped), reasons=reasons)
                 return
             holder = self.parts.state.consumer()
             if holder is None or not holder.is_alive:
