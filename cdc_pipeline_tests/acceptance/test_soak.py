@@ -21,7 +21,7 @@ def seeds(text: str) -> Iterator[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-@pytest.mark.parametrize("seed", seeds(os.environ.get("SEEDS") or "0-19"))
+@pytest.mark.parametrize("seed", list(seeds(os.environ.get("SEEDS") or "0-19")))
 def test_whatever_happens_the_target_ends_as_the_source_is(scenario: Callable[..., Scenario], seed: int) -> None:
     source, target = DIRECTIONS[seed % len(DIRECTIONS)]
     try:
