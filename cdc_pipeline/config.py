@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -221,6 +221,9 @@ class ReplicationConfig(_Model):
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
     foreign_keys: bool = Field(False, description="make the source's foreign keys in the target too")
+    schema_changes: Literal["evolve", "stop"] = Field(
+        "evolve", description="whether a table that changes in the source is synced again by itself, or stops"
+    )
     quarantine_rows: int = Field(100, ge=0, description="a table stops when events of more rows are set aside")
     batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
 

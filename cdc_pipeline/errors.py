@@ -21,9 +21,9 @@ class CdcPipelineError(Exception):
 
     def __init__(self, **fields: object) -> None:
         self.fields = fields
-        message = (type(self).__doc__ or "{reason}").split("\n", 1)[0].format(**fields)
+        self.message = (type(self).__doc__ or "{reason}").split("\n", 1)[0].format(**fields)
         hint = self.hint.format(**fields)
-        super().__init__(f"{message} {hint}".strip())
+        super().__init__(f"{self.message} {hint}".strip())
 
 
 class ConfigError(CdcPipelineError):
@@ -198,6 +198,18 @@ class ColumnsChanged(CdcPipelineError):
     """The columns of {table} have changed ({change})."""
 
     hint = "Copy it again: cdc-pipeline resync {table}."
+
+
+class TableChanged(CdcPipelineError):
+    """Table {table} is defined otherwise than it was when it was copied."""
+
+    hint = "Copy it again: cdc-pipeline resync {table}."
+
+
+class SourceTableGone(CdcPipelineError):
+    """Table {table} is gone from the source; its target stays as it is."""
+
+    hint = "Take it out of the replication, or re-sync it when it is back."
 
 
 class IllegalTransition(CdcPipelineError):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cdc_pipeline.apply.consumer import Consumer
+from cdc_pipeline.apply.evolution import Changes, Evolution
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.apply.retry import Retried, Retrier
 from cdc_pipeline.capture.connector import UNAVAILABLE
@@ -23,6 +24,8 @@ from cdc_pipeline.errors import (
     NotCopied,
     NotStarted,
     PositionLost,
+    SourceTableGone,
+    TableChanged,
     TablesStopped,
     ValidationFailed,
 )
@@ -263,6 +266,7 @@ class Replication:
         consumer = Consumer(
             self.config, self.parts.source, self.parts.target, self.parts.state, self.tables,
             unavailable=UNAVAILABLE, group=group, run_id=run_id, join=join, on_progress=on_stream,
+            evolution=Evolution(self._changes, self._copy_changed),
         )  # fmt: skip
         try:
             return consumer.run(should_stop, caught_up)
@@ -272,6 +276,36 @@ class Replication:
             self.say(str(error))
             self._wait_for_the_other(should_stop, caught_up)
             return consumer.progress
+
+    def _changes(self) -> Changes:
+        """How the source's tables differ from what was copied of them."""
+        records = self.parts.state.table_records()
+        selected = {table.source for table in self.parts.resolve(self.parts.source.tables())[0]}
+        shapes = self.parts.source.shapes(sorted(selected))
+        changes = Changes()
+        for table, record in records.items():
+            if record.state not in HAS_WATERMARK or record.shape is None:
+                continue
+            if table not in shapes:
+                changes.gone[table] = SourceTableGone(table=table)
+            elif shapes[table].fingerprint != record.shape.fingerprint:
+                changes.changed.add(table)
+        if self.config.schema_changes == "stop":
+            return Changes(gone={**changes.gone, **{table: TableChanged(table=table) for table in changes.changed}})
+        changes.new = {table for table in selected if table not in records}
+        return changes
+
+    def _copy_changed(self, table: TableId) -> CdcPipelineError | None:
+        """Beside the consumer, with connections of its own. What it captures is extended first, if the table is new."""
+        replication = Replication(self.config)
+        try:
+            if table not in self.parts.state.table_records():
+                replication.check()
+                replication.prepare()
+            (result,) = replication.copy([str(table)], force_resync=True)
+        except CdcPipelineError as error:
+            return error
+        return result.error
 
     def _wait_for_the_other(self, should_stop: threading.Event, caught_up: CaughtUp | None) -> None:
         topics = [table.topic for table in self.tables]

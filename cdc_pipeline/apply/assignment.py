@@ -58,6 +58,7 @@ class Assignment:
         self.waiting: set[Partition] = set()
         self.fenced: set[Partition] = set()  # those of them that somebody else claimed, or a copy took
         self.streams: dict[str, TableStream] = {}
+        self.held: set[str] = set()  # topics that wait for a copy of ours, which their stream cannot do without
         self.stopped: dict[str, CdcPipelineError] = {}  # tables of ours that cannot go on, by topic
 
     # -- what the group decides, called while it is polled ------------------------------------------------------
@@ -90,10 +91,11 @@ class Assignment:
     def reclaim(self, kafka: KafkaConsumer) -> list[str]:
         """Take up what waits and can be had; but nothing that another consumer took which lives: if the group has given
         it that, we hear of it soon. Returns the topics; their tables may have another shape now."""
-        taken = self._claim(sorted(self.waiting - self.fenced))
+        wanted = {key for key in self.waiting if key[0] not in self.held}
+        taken = self._claim(sorted(wanted - self.fenced))
         if self.fenced:
             others = {record.run_id for record in self.state.consumers_known() if record.is_alive} - {self.run_id}
-            taken += self._claim(sorted(self.fenced), leave=others)
+            taken += self._claim(sorted(wanted & self.fenced), leave=others)
         for topic, partition in taken:
             kafka.resume([TopicPartition(topic, partition)])
             kafka.seek(TopicPartition(topic, partition, self.claimed[topic, partition].next_offset))
@@ -114,6 +116,11 @@ class Assignment:
     def stop(self, kafka: KafkaConsumer, topic: str, error: CdcPipelineError) -> None:
         """The table of this topic cannot go on; the others do."""
         self._remember_stop(topic, error)
+        self._let_go(kafka, [topic])
+
+    def hold(self, kafka: KafkaConsumer, topic: str) -> None:
+        """Nothing of this topic until `held` has it no more."""
+        self.held.add(topic)
         self._let_go(kafka, [topic])
 
     def _remember_stop(self, topic: str, error: CdcPipelineError) -> None:

@@ -29,6 +29,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from cdc_pipeline.apply.applier import Applier
 from cdc_pipeline.apply.assignment import Assignment, Partition
+from cdc_pipeline.apply.evolution import Evolution
 from cdc_pipeline.apply.heart import Heart
 from cdc_pipeline.apply.heartbeat import source_time
 from cdc_pipeline.apply.progress import Progress
@@ -37,6 +38,7 @@ from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.target import Target, Writer
 from cdc_pipeline.errors import (
     CdcPipelineError,
+    ColumnsChanged,
     ConsumerAlreadyRuns,
     ConsumerFenced,
     KafkaUnavailable,
@@ -44,13 +46,14 @@ from cdc_pipeline.errors import (
 )
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated
-from cdc_pipeline.state import ConsumerState, Desired, State
+from cdc_pipeline.state import HAS_WATERMARK, ConsumerState, Desired, State
 
 MOST_ATTEMPTS = 5
 POLL_SECONDS = 0.05
 RECLAIM_SECONDS = 1.0
 PROGRESS_SECONDS = 10.0
 CAUGHT_UP_SECONDS = 0.2
+LOOK_SECONDS = 10.0  # between two looks at the source's definitions
 HEALTHY_SECONDS = 30.0  # after so long without trouble, attempts are counted from the start again
 RULER = "=" * 80
 
@@ -72,6 +75,7 @@ class Consumer:
         group: str | None = None,
         run_id: str | None = None,
         join: bool = False,
+        evolution: Evolution | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> None:
         """With `join` it shares the work of the consumers that run already, whose `group` it names."""
@@ -84,6 +88,7 @@ class Consumer:
         self.group = group or config.fresh_group()
         self.run_id = run_id or str(uuid.uuid4())
         self.join = join
+        self.evolution = evolution
         self.on_progress = on_progress
         self.broker = Broker(config.kafka)
         self.log = logging.LoggerAdapter(logging.getLogger("cdc_pipeline"), {"connector": config.connector_name})
@@ -177,15 +182,20 @@ class Consumer:
                 self.assignment, self.source, self.state, Writer(self.target, connection), self.progress,
                 most_set_aside=self.config.quarantine_rows, say=self._say,
             )  # fmt: skip
-            kafka.subscribe(
-                sorted([*self.tables, *filter(None, [self.config.heartbeat_topic])]),
-                on_assign=self.assignment.assigned,
-                on_revoke=lambda _, partitions: self.assignment.revoked(partitions),
-            )
+            self._subscribe(kafka)
             self._loop(kafka, applier, heart, should_stop, caught_up)
         finally:
+            if self.evolution:
+                self.evolution.close()
             kafka.close()
             connection.close()
+
+    def _subscribe(self, kafka: KafkaConsumer) -> None:
+        kafka.subscribe(
+            sorted([*self.tables, *filter(None, [self.config.heartbeat_topic])]),
+            on_assign=self.assignment.assigned,
+            on_revoke=lambda _, partitions: self.assignment.revoked(partitions),
+        )
 
     def _loop(
         self,
@@ -195,8 +205,9 @@ class Consumer:
         should_stop: threading.Event,
         caught_up: CaughtUp | None,
     ) -> None:
-        next_check = next_reclaim = 0.0
+        next_check = next_reclaim = next_look = 0.0
         paused, reported, applied = False, time.monotonic(), self.progress.applied
+        set_aside = self.progress.set_aside
         while not should_stop.is_set() and heart.desired is not Desired.STOPPED:
             if heart.lost:
                 raise ConsumerAlreadyRuns(replication=self.config.name, run_id="(another)", age=0)
@@ -205,7 +216,11 @@ class Consumer:
             if messages:
                 self._apply(kafka, applier, messages)
             now = time.monotonic()
+            if self.evolution and (now >= next_look or self.progress.set_aside > set_aside):
+                self._evolve(kafka, self.evolution)
+                next_look, set_aside = now + LOOK_SECONDS, self.progress.set_aside
             if now >= next_reclaim:
+                self._end_evolved(kafka)
                 if not paused:
                     self._notice_rewinds(kafka, applier)
                 if self.assignment.waiting:
@@ -217,7 +232,7 @@ class Consumer:
                 self.on_progress(self.progress)
                 reported, applied = now, self.progress.applied
             if caught_up and now >= next_check:
-                if caught_up(self._offsets()):
+                if caught_up(self._offsets()) and not (self.evolution and self.evolution.is_busy):
                     break
                 next_check = now + CAUGHT_UP_SECONDS
         self.on_progress(self.progress)
@@ -271,6 +286,44 @@ class Consumer:
     def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
         return KafkaUnavailable(servers=self.config.kafka.bootstrap_servers, reason=error.str())
 
+    # -- tables that change in the source -----------------------------------------------------------------------
+
+    def _evolve(self, kafka: KafkaConsumer, evolution: Evolution) -> None:
+        """Have those of our tables copied again that have changed, and new ones copied if nobody leads us."""
+        changes = evolution.look()
+        topics = {table: topic for topic, table in self.tables.items()}
+        ours = {topic for topic, _ in self.assignment.claimed}
+        for table in sorted(changes.changed):
+            if topics.get(table) in ours:
+                evolution.begin(table)
+        for table, error in changes.gone.items():
+            if topics.get(table) in ours:
+                self._say(str(error))
+                self.assignment.stop(kafka, topics[table], error)
+        for table in sorted(changes.new) if not self.join else ():
+            evolution.begin(table, once=True)
+        self._subscribe_to_new(kafka)
+
+    def _subscribe_to_new(self, kafka: KafkaConsumer) -> None:
+        """Tables that were copied since we began, whoever did that."""
+        copied = [table for table, record in self.state.table_records().items() if record.state in HAS_WATERMARK]
+        new = {self.config.topic(table): table for table in copied} if self.evolution else {}
+        if not new.keys() <= self.tables.keys():
+            self.tables.update(new)
+            self._subscribe(kafka)
+
+    def _end_evolved(self, kafka: KafkaConsumer) -> None:
+        ended = self.evolution.ended() if self.evolution else {}
+        for table, error in ended.items():
+            topic = self.config.topic(table)
+            self.assignment.held.discard(topic)
+            if error is not None:
+                self._say(f"{table} could not be copied: {error}")
+                if topic in self.tables:
+                    self.assignment.stop(kafka, topic, error)
+        if ended:
+            self._subscribe_to_new(kafka)
+
     # -- one batch ----------------------------------------------------------------------------------------------
 
     def _apply(self, kafka: KafkaConsumer, applier: Applier, messages: Sequence[Message]) -> None:
@@ -281,8 +334,13 @@ class Consumer:
             self._fenced(kafka, applier)
             return
         for topic, error in stopped.items():
-            self._say(f"{self.tables[topic]} cannot go on, the others do: {error}")
-            self.assignment.stop(kafka, topic, error)
+            if self.evolution and isinstance(error, ColumnsChanged):
+                self._say(f"{error.message} It is synced again; the others go on.")
+                self.assignment.hold(kafka, topic)
+                self.evolution.begin(self.tables[topic])
+            else:
+                self._say(f"{self.tables[topic]} cannot go on, the others do: {error}")
+                self.assignment.stop(kafka, topic, error)
         keys = {(message.topic() or "", message.partition() or 0) for message in messages}
         claimed = self.assignment.claimed
         offsets = [TopicPartition(*key, claimed[key].next_offset) for key in keys if key in claimed]
