@@ -266,7 +266,7 @@ class Replication:
         consumer = Consumer(
             self.config, self.parts.source, self.parts.target, self.parts.state, self.tables,
             unavailable=UNAVAILABLE, group=group, run_id=run_id, join=join, on_progress=on_stream,
-            evolution=Evolution(self._changes, self._copy_changed),
+            evolution=Evolution(self._changes, self._copy_changed, copies=self.config.schema_changes == "evolve"),
         )  # fmt: skip
         try:
             return consumer.run(should_stop, caught_up)

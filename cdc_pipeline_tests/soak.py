@@ -105,7 +105,7 @@ class Application(Writer):
         return [
             f"UPDATE accounts SET balance = balance - {amount} WHERE id = {one}",
             f"UPDATE accounts SET balance = balance + {amount} WHERE id = {other}",
-            f"INSERT INTO journal VALUES ({one}, {amount}, 'moved')",
+            f"INSERT INTO journal (account, amount, label) VALUES ({one}, {amount}, 'moved')",
         ]
 
     def _journal(self) -> list[str]:
@@ -117,7 +117,9 @@ class Application(Writer):
             limited += " LIMIT 1"
         return self.random.choice(
             [
-                [f"INSERT INTO journal VALUES ({account}, 1.00, 'equal'), ({account}, 1.00, 'equal')"],
+                [
+                    f"INSERT INTO journal (account, amount, label) VALUES ({account}, 1.00, 'equal'), ({account}, 1.00, 'equal')"
+                ],
                 [f"DELETE FROM journal WHERE {limited}"],
                 [f"UPDATE journal SET amount = amount + 1 WHERE account = {account} AND label = 'equal'"],
             ]
@@ -134,7 +136,10 @@ class Application(Writer):
                     f"UPDATE tickets SET seat = {one} WHERE {second} AND seat = {other}",
                     f"UPDATE tickets SET seat = {other} WHERE {first}",
                 ],
-                [f"DELETE FROM tickets WHERE {first}", f"INSERT INTO tickets VALUES (1, 'guest {one}', {one}, 9.75)"],
+                [
+                    f"DELETE FROM tickets WHERE {first}",
+                    f"INSERT INTO tickets (day, name, seat, price) VALUES (1, 'guest {one}', {one}, 9.75)",
+                ],
                 [f"UPDATE tickets SET day = 3 - day WHERE name = 'guest {one}'"],
                 [f"UPDATE tickets SET price = price + 0.25 WHERE {second}"],
             ]
@@ -170,7 +175,7 @@ class Operators:
         self.done: list[str] = []
 
     def act(self) -> None:
-        action = self.random.choice([self.kill, self.join, self.resync, self.resync, self.end])
+        action = self.random.choice([self.kill, self.join, self.resync, self.alter, self.end])
         self.done.append(action.__name__)
         action()
 
@@ -202,6 +207,11 @@ class Operators:
         for result in self.replication.copy([table], force_resync=True):
             if result.error:
                 raise result.error
+
+    def alter(self) -> None:
+        table, number = self.random.choice(PLAIN), len(self.done)
+        default = self.random.choice(["", " DEFAULT 5", " DEFAULT 7 NOT NULL"])
+        self.world.scenario.run("source", f"ALTER TABLE {table} ADD COLUMN more{number} INT{default}")
 
     def stop(self) -> None:
         for process in self.consumers:

@@ -334,7 +334,7 @@ class Consumer:
             self._fenced(kafka, applier)
             return
         for topic, error in stopped.items():
-            if self.evolution and isinstance(error, ColumnsChanged):
+            if self.evolution and self.evolution.copies and isinstance(error, ColumnsChanged):
                 self._say(f"{error.message} It is synced again; the others go on.")
                 self.assignment.hold(kafka, topic)
                 self.evolution.begin(self.tables[topic])

@@ -30,10 +30,14 @@ class Changes:
 
 class Evolution:
     """`look` asks the source for changes; `copy` copies one table, again or for the first time, and returns what went
-    wrong. One copy at a time, in a thread that ends with the process: a re-sync may be killed anywhere."""
+    wrong. One copy at a time, in a thread that ends with the process: a re-sync may be killed anywhere. Where tables
+    shall stop instead (`copies` is false), `look` tells changed ones as gone."""
 
-    def __init__(self, look: Callable[[], Changes], copy: Callable[[TableId], CdcPipelineError | None]) -> None:
+    def __init__(
+        self, look: Callable[[], Changes], copy: Callable[[TableId], CdcPipelineError | None], *, copies: bool
+    ) -> None:
         self.look = look
+        self.copies = copies
         self._copy = copy
         self._lock = threading.Lock()
         self._waiting: list[TableId] = []

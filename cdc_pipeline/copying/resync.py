@@ -60,12 +60,14 @@ class Plan:
 def planned(target: Target, record: TableRecord, shape: TableShape, there: TableShape) -> Plan:
     """Raises ResyncImpossible, before anything is done."""
     replacer, table = target.replacer, record.target
-    fits = _fits(target.dialect, shape, there, {column.name: column for column in (record.shape or shape).columns})
+    before = {column.name: column for column in (record.shape or shape).columns}
+    fits = _fits(target.dialect, shape, there, before)
+    dropped = {column.name for column in there.columns} & before.keys() - set(shape.names)
     with target.connect() as connection:
         reasons = tuple(replacer.obstacles(connection, table))
         problem = replacer.problem_in_place(connection, table) if reasons else ""
     if isinstance(replacer, Swapper) and not reasons:
-        return Plan(replacer, fits)
+        return Plan(replacer, fits and not dropped)  # other columns of the target are its owner's own
     problem = problem or ("" if fits else "it has other columns than the source")
     if problem:
         raise ResyncImpossible(table=table, reasons="; ".join(reasons), problem=problem)

@@ -9,9 +9,9 @@ import pytest
 from cdc_pipeline.errors import TablesStopped
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import TableState
-from cdc_pipeline_tests.acceptance.test_kills import cdc_pipeline, wait_until
+from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, start_streaming, wait_until
 from cdc_pipeline_tests.conftest import Scenario
-from cdc_pipeline_tests.workload import wait_for_transactions, writing
+from cdc_pipeline_tests.workload import TABLES, wait_for_transactions, writing
 
 MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
@@ -76,30 +76,18 @@ def test_whatever_changes_the_target_ends_equal(scenario: MakeScenario, source: 
 
 def test_alterations_under_load_lose_nothing(scenario: MakeScenario) -> None:
     shop = scenario()
-    shop.run(
-        "source",
-        "CREATE TABLE accounts (id INT PRIMARY KEY, owner VARCHAR(40) NOT NULL, balance DECIMAL(12, 2), note TEXT)",
-    )
-    shop.run("source", "CREATE TABLE journal (account INT, amount DECIMAL(12, 2), label VARCHAR(20))")
-    replication = shop.replication("accounts", "journal")
-    replication.prepare()
-    assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
-    with cdc_pipeline(shop, "consume") as consumer:
-        with writing(shop) as writers:
-            wait_for_transactions(writers, 10)
-            shop.run(
-                "source", "ALTER TABLE journal MODIFY label VARCHAR(50)", "ALTER TABLE accounts MODIFY note LONGTEXT"
-            )
-            wait_for_transactions(writers, 10)
-            shop.run("source", "ALTER TABLE accounts MODIFY balance DECIMAL(14, 3)")
-            wait_for_transactions(writers, 10)
-        after = shop.replication("accounts", "journal")
-        after.consume(until_caught_up=True)  # waits for the other
-        wait_until(lambda: fingerprints(after)[0] == fingerprints(after)[1], "synced again")
-        after.consume(until_caught_up=True)
+    replication = start_streaming(shop)
+    with cdc_pipeline(shop, "consume") as consumer, writing(shop) as writers:
+        wait_until(lambda: applied(replication) > 20, "applying")
+        longer = "ALTER TABLE accounts MODIFY note LONGTEXT"
+        shop.run("source", "ALTER TABLE journal MODIFY label VARCHAR(50)", longer)
+        wait_for_transactions(writers, 10)
+        shop.run("source", "ALTER TABLE accounts MODIFY balance DECIMAL(14, 3)")
+        wait_until(lambda: fingerprints(replication)[0] == fingerprints(replication)[1], "synced again")
+        wait_for_transactions(writers, 10)
         consumer.terminate()
         assert consumer.wait(30) == 0
+    after = shop.replication(*TABLES)
     after.consume(until_caught_up=True)
     shop.assert_equal(after)
 

@@ -26,6 +26,7 @@ relations AS (
   SELECT oid AS id FROM it
   UNION SELECT indexrelid FROM pg_index JOIN it ON indrelid = it.oid
   UNION SELECT reltoastrelid FROM it
+  UNION SELECT indexrelid FROM pg_index JOIN it ON indrelid = it.reltoastrelid
   UNION SELECT d.objid FROM pg_depend d JOIN it ON d.refobjid = it.oid JOIN pg_class s ON s.oid = d.objid
     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
     AND s.relkind = 'S'
