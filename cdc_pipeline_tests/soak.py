@@ -118,7 +118,8 @@ class Application(Writer):
         return self.random.choice(
             [
                 [
-                    f"INSERT INTO journal (account, amount, label) VALUES ({account}, 1.00, 'equal'), ({account}, 1.00, 'equal')"
+                    f"INSERT INTO journal (account, amount, label) VALUES ({account}, 1.00, 'equal'), "
+                    f"({account}, 1.00, 'equal')"
                 ],
                 [f"DELETE FROM journal WHERE {limited}"],
                 [f"UPDATE journal SET amount = amount + 1 WHERE account = {account} AND label = 'equal'"],
