@@ -14,6 +14,7 @@ from cdc_pipeline.copying.completion import make_foreign_keys
 from cdc_pipeline.copying.copy import Copier, CopyResult, OnProgress
 from cdc_pipeline.errors import (
     CdcPipelineError,
+    ChoicesChanged,
     ConnectorFailed,
     ConsumerAlreadyRuns,
     DefinitionChanged,
@@ -115,7 +116,7 @@ class Replication:
         parts.broker.create_topics([table.topic for table in tables])
         if self.registration.is_registered:
             try:
-                return self._keep_capture(sources)
+                return self._keep_capture(tables)
             except PositionLost:
                 if not force_resync:
                     raise
@@ -123,12 +124,12 @@ class Replication:
                 self.registration.remove()
         return self._start_position(sources, force_resync=force_resync)
 
-    def _keep_capture(self, sources: Sequence[TableId]) -> Position:
+    def _keep_capture(self, tables: Sequence[Replicated]) -> Position:
         position = Position(self.parts.connect.offsets(self.config.connector_name) or {})
         if position.offset:
             self.parts.source.check_position(position, self.config.slot_name)
-        self.parts.source.extend_capture(sources, self.config.slot_name)
-        self.registration.extend(sources)
+        self.parts.source.extend_capture([table.source for table in tables], self.config.slot_name)
+        self.registration.extend(tables)
         return position
 
     def _start_position(self, sources: Sequence[TableId], *, force_resync: bool) -> Position:
@@ -203,7 +204,7 @@ class Replication:
             raise NotCopied(tables="any table (there is no start position)")
         if not registration.is_registered:
             self.parts.source.check_position(Position.from_text(position), self.config.slot_name)
-        registration.register([table.source for table in self.tables], Position.from_text(position))
+        registration.register(self.tables, Position.from_text(position))
         status = self.parts.connect.status(self.config.connector_name)
         self.say(f"Connector {self.config.connector_name} is {status['connector']}, {len(status['tasks'])} task(s)")
         return status
@@ -214,11 +215,20 @@ class Replication:
         missing = [t for t in self.tables if t.source not in records or records[t.source].state not in HAS_WATERMARK]
         if missing:
             raise NotCopied(tables=", ".join(str(table.source) for table in missing))
-        shapes = self.parts.source.shapes([table.source for table in self.tables])
+        self._check_choices()
+        shapes = self.parts.shapes(self.tables)
         for table in self.tables:
             copied = records[table.source].shape
             if copied is None or shapes[table.source].fingerprint != copied.fingerprint:
                 raise DefinitionChanged(table=table.source)
+
+    def _check_choices(self) -> None:
+        """What the target holds was copied by the choices that the replication's file has now."""
+        records = self.parts.state.table_records()
+        for table in self.tables:
+            record = records.get(table.source)
+            if record and record.state in HAS_WATERMARK and record.shape and record.shape.choices != table.choices:
+                raise ChoicesChanged(table=table.source)
 
     # -- step 4 -------------------------------------------------------------------------------------------------
 
@@ -235,6 +245,7 @@ class Replication:
         until that one has caught up (or returns at once)."""
         self.say("STEP 4/4: Starting consumer with fresh group ID...")
         self._require_start()
+        self._check_choices()
         should_stop = should_stop or threading.Event()
         caught_up = self.caught_up() if until_caught_up else None
         consumer = Consumer(

@@ -288,7 +288,9 @@ class Consumer:
             if record.shape is None or record.watermark is None:
                 raise ConsumerFenced(topic=topic, partition=0)
             watermark = self.source.watermark(record.watermark)
-            self.streams[topic] = _Stream(record, watermark, BatchBuilder(record.shape, self.unavailable))
+            self.streams[topic] = _Stream(
+                record, watermark, BatchBuilder(record.shape, self.unavailable, self.config.salt)
+            )
         self.waiting = (self.waiting | set(partitions)) - claimed.keys()
         for key in self.waiting:
             self.claimed.pop(key, None)

@@ -26,6 +26,7 @@ from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, GeneratedColumnMissing
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape
+from cdc_pipeline.projection import project
 from cdc_pipeline.state import HAS_WATERMARK, State, TableState
 
 OnProgress = Callable[[TableId, int, int], None]  # table, rows so far, rows that the source had at the start
@@ -95,9 +96,9 @@ class Copier:
 
     def copy(self, table: Replicated, *, force: bool = False, adopt: bool = False) -> CopyResult:
         """Copy one table, or skip it because its target has data whose watermark is known."""
-        shape = self.source.shapes([table.source])[table.source]
+        shape = project(self.source.shapes([table.source])[table.source], table.choices)
         notes = self._ensure_target(table, shape)
-        source_rows, target_rows = self.source.count(table.source), self.target.count(table.target)
+        source_rows, target_rows = self.source.count_replicated(shape), self.target.count(table.target)
         self.say(f"{table.source}: Source table has {source_rows} rows")
         self.say(f"{table.source}: Target table already has {target_rows} rows")
         record = self.state.table_records()[table.source]

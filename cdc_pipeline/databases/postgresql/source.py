@@ -11,12 +11,16 @@ from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.copy_text import without_control_escapes
+from cdc_pipeline.databases.definition import bytes_of
 from cdc_pipeline.databases.postgresql.catalogue import unpublished
 from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
 from cdc_pipeline.databases.postgresql.definition import VERSION_18, server_version
-from cdc_pipeline.databases.postgresql.dialect import may_arrive_as_null
+from cdc_pipeline.databases.postgresql.dialect import SALT, may_arrive_as_null
 from cdc_pipeline.databases.postgresql.watermark import SnapshotWatermark
 from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
+from cdc_pipeline.projection import moves_in_and_out, source_columns
+
+_NEVER_TOASTED = 1900  # bytes: the server moves values out of rows of more than 2,000
 
 
 class _CopySink:
@@ -43,6 +47,11 @@ class PostgreSqlSnapshot(Snapshot):
 
 
 class PostgreSqlSource(PostgreSqlDatabase, Source):
+    def tell_salt(self, connection: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config(%s, %s, false)", (SALT, self.hash_salt))
+        connection.commit()  # a rollback would take it back
+
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
         user = self.dialect.quote(self.url.username or "")
         with self.connect() as connection:
@@ -97,6 +106,10 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
             # Without it the server refuses the application's own UPDATEs and DELETEs once the table is published.
             fix = f"has no key to tell its rows by; run: ALTER TABLE {name} REPLICA IDENTITY FULL"
             checks.append(Check(f"source table {shape.table} replica identity", fix))
+        if identity != "f" and moves_in_and_out(shape) and _may_be_toasted(shape):
+            # What an UPDATE leaves as it is would be missing in a row that it moves into what is replicated.
+            fix = f"`where` needs whole rows in the log; run: ALTER TABLE {name} REPLICA IDENTITY FULL"
+            checks.append(Check(f"source table {shape.table} rows for where", fix))
         unsafe = ", ".join(c.name for c in shape.columns if may_arrive_as_null(c))
         if unsafe and identity != "f":
             fix = f"Debezium sends NULL for a long array that an UPDATE leaves as it is ({unsafe}); run: ALTER TABLE "
@@ -208,3 +221,11 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
         with connection:
             taken = self.scalar(connection, "SELECT pg_current_snapshot()::text")
             yield PostgreSqlSnapshot(connection, SnapshotWatermark.parse(taken), self)
+
+
+def _may_be_toasted(shape: TableShape) -> bool:
+    """Whether a row may be so long that the server keeps values apart, and does not log them where they stay."""
+    if shape.choices.include or shape.choices.exclude:
+        return True  # what is left out makes the row longer too
+    widths = [bytes_of(column.source.canonical) for column in source_columns(shape)]
+    return any(width is None for width in widths) or sum(width or 0 for width in widths) > _NEVER_TOASTED
