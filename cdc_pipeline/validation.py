@@ -154,7 +154,8 @@ def _mapping(parts: Parts, source: TableShape, target: TableShape | None) -> lis
         in_key = column.name in source.key
         expected = _fate(parts, column, in_key)
         becomes = there.get(column.name, expected.becomes)
-        kind, note = str(column.type or ""), "; ".join(filter(None, (_chosen(column), expected.note)))
+        lost = expected.note if column.change is Change.NONE else ""
+        kind, note = str(column.type or ""), "; ".join(filter(None, (_chosen(column), lost)))
         added = column.change is Change.DELETED_AT
         name, declared = (column.name, "") if added else (column.source.name, column.source.declared)
         mappings.append(ColumnMapping(name, declared, kind, becomes, in_key, note))
@@ -173,7 +174,7 @@ def _chosen(column: Column) -> str:
 
 
 def _fate(parts: Parts, column: Column, in_key: bool) -> Fate:
-    if column.source.type is None:
+    if column.type is None or column.source.type is None:
         return Fate("", refused=parts.source.dialect.refusal(column.declared))
     return fate(parts.config.source.kind, parts.config.target.kind, column.type, in_key=in_key)
 

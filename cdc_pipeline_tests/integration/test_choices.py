@@ -194,11 +194,8 @@ def test_a_deleted_row_is_marked_and_a_new_one_clears_the_mark(
     assert marked(made) == {1: True, 2: True, 3: False, 4: False, 5: False, 6: True}
     names = dict(made.rows("target", "SELECT id, name FROM chosen"))
     assert names == {1: "one", 2: "two", 3: "again", 4: "one", 5: "two", 6: "short"}
-    clock = "UTC_TIMESTAMP()" if target == "mysql" else "now()"
-    recent = (
-        f"_deleted_at BETWEEN {clock} - INTERVAL {'5 MINUTE' if target == 'mysql' else chr(39) + '5 minutes' + chr(39)}"
-    )
-    assert made.rows("target", f"SELECT count(*) FROM chosen WHERE {recent} AND {clock}") == [(3,)]
+    ago = "UTC_TIMESTAMP() - INTERVAL 5 MINUTE" if target == "mysql" else "now() - interval '5 minutes'"
+    assert made.rows("target", f"SELECT count(*) FROM chosen WHERE _deleted_at > {ago}") == [(3,)]
     made.assert_equal(chosen)
     made.run("target", "UPDATE chosen SET name = 'wrong' WHERE id IN (1, 4)")
     (comparison,) = made.compare(chosen)
@@ -332,7 +329,8 @@ def test_validate_says_what_each_column_becomes(scenario: MakeScenario) -> None:
     assert found.problems == []
     (columns,) = mappings(chosen.parts, found).values()
     told = {c.column: (c.target_type, c.note) for c in columns}
-    assert told["name"] == ("varchar(40)", "called full name in the target")
+    assert told["name"][0] == "varchar(40)"
+    assert told["name"][1].startswith("called full name in the target")
     assert told["email"] == ("varchar(64)", "SHA-256 of salt and text")
     assert told["phone"] == ("varchar(3)", "replaced by '***'")
     assert told["_deleted_at"] == ("timestamptz(6)", "set when the source deletes the row")
