@@ -185,11 +185,11 @@ class Writer:
 
     def _unmarked(self, batch: RowBatch, stage: str = "s") -> str:
         """Where deletes are soft: but for the rows that were marked before. Those that this batch's TRUNCATE has just
-        marked are still to get what the batch changed in them before it."""
+        marked are still to get what the batch changed in them before it: of two marks the earlier one holds."""
         if not batch.shape.choices.soft_delete:
             return ""
         deleted_at = self.target.dialect.quote(DELETED_AT)
-        return f" AND (t.{deleted_at} IS NULL OR t.{deleted_at} = {stage}.{deleted_at})"
+        return f" AND (t.{deleted_at} IS NULL OR t.{deleted_at} >= {stage}.{deleted_at})"
 
     def _completed_partials(self, table: TableId, stage: str, batch: RowBatch) -> Iterator[str]:
         """Statements that make whole rows of the stage's partial ones; a row that the table lacks stays away."""

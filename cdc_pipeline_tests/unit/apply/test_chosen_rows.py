@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdc_pipeline.apply.batch import BatchBuilder
@@ -145,11 +145,13 @@ def applied(batch: Any, target: dict[Row, list[str | None]]) -> None:
         for each in rows:
             values = dict(zip(columns, each, strict=True))
             existing = target.get(tuple(values[name] for name in key))
-            if existing and existing[marked] in (None, values.get(DELETED_AT)):
+            mark = existing[marked] if existing else None
+            if existing and (mark is None or mark >= (values.get(DELETED_AT) or "~")):
                 for name, value in values.items():
                     existing[names.index(name)] = value
 
 
+@example(steps=[("w", 0, "in"), ("w", 0, "in"), ("w", 0, "out"), ("t", 0, "in")], cut=2)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from("wwwdt"), st.integers(0, 3), st.sampled_from(["in", "out", None])), max_size=12
