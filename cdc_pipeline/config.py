@@ -54,6 +54,9 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "event.deserialization.failure.handling.mode",
         "event.processing.failure.handling.mode",
         "field.name.adjustment.mode",
+        "header.converter",
+        "heartbeat.action.query",
+        "header.converter.schemas.enable",
         "heartbeat.interval.ms",
         "inconsistent.schema.handling.mode",
         "hstore.handling.mode",
@@ -65,6 +68,8 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "lob.enabled",
         "log.mining.strategy",
         "message.key.columns",
+        "message.prefix.exclude.list",
+        "message.prefix.include.list",
         "money.fraction.digits",
         "name",
         "offset.mismatch.strategy",
@@ -177,6 +182,13 @@ class Connect(_Model):
     verify_tls: bool | str = True
 
 
+class Heartbeat(_Model):
+    """What travels from source to target while nobody writes."""
+
+    seconds: int = Field(5, ge=1, le=3600, description="between two of them")
+    table: str | None = Field(None, description="[database.]table of a MySQL source to beat in")
+
+
 class TableRule(_Model):
     """A table or a pattern of tables (`orders`, `shop_*`, `sales.orders`), and what to do with it."""
 
@@ -266,11 +278,13 @@ class ReplicationConfig(_Model):
     kafka: Kafka
     connect: Connect
     connector: dict[str, str] = Field(default_factory=dict, repr=False)
+    heartbeat: Heartbeat = Field(default_factory=lambda: Heartbeat.model_validate({}))
     tables: tuple[TableRule, ...]
     hash_salt: SecretStr | None = Field(None, description="a secret in front of each text that is hashed")
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
     foreign_keys: bool = Field(False, description="make the source's foreign keys in the target too")
+    quarantine_rows: int = Field(100, ge=0, description="a table stops when events of more rows are set aside")
     batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
 
     @field_validator("tables", mode="before")
@@ -306,6 +320,31 @@ class ReplicationConfig(_Model):
     @property
     def salt(self) -> str:
         return self.hash_salt.get_secret_value() if self.hash_salt else ""
+
+    @model_validator(mode="after")
+    def _only_mysql_beats_in_a_table(self) -> ReplicationConfig:
+        reasons = {
+            "postgresql": "PostgreSQL needs none: its log takes messages",
+            "mariadb": "MariaDB's connector must not send heartbeats (docs/decisions.md)",
+            "oracle": "Oracle's connector has not been tried with one",
+        }
+        if self.heartbeat.table and self.source.kind in reasons:
+            raise ValueError(f"heartbeat.table: only of a MySQL source; {reasons[self.source.kind]}")
+        return self
+
+    @property
+    def heartbeat_table(self) -> TableId | None:
+        if self.heartbeat.table is None:
+            return None
+        schema, _, name = self.heartbeat.table.rpartition(".")
+        return TableId(schema or self.source.database, name)
+
+    @property
+    def heartbeat_topic(self) -> str | None:
+        """Where the source's heartbeats come; None where it sends none."""
+        if self.heartbeat_table is not None:
+            return self.topic(self.heartbeat_table)
+        return f"{self.topic_prefix}.message" if self.source.kind == "postgresql" else None
 
     @property
     def connector_name(self) -> str:

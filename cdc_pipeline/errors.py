@@ -2,7 +2,9 @@
 
 The first line of a class's docstring is the message; its `{fields}` are filled from the keyword arguments of
 the constructor. `hint` says what to do about it. `retryable` is the one place that decides what is tried
-again: a retryable error is one where the same call may succeed later without anybody changing anything.
+again: a retryable error is one where the same call may succeed later without anybody changing anything. Of what the
+stream meets, `is_about_one_event` says that the event alone is to blame and may be set aside; other errors stop its
+table.
 
 No message may contain a secret: pass URLs through `model.Endpoint.display` before they come here.
 """
@@ -15,6 +17,7 @@ class CdcPipelineError(Exception):
 
     hint: str = ""
     retryable: bool = False
+    is_about_one_event: bool = False
 
     def __init__(self, **fields: object) -> None:
         self.fields = fields
@@ -48,7 +51,14 @@ class StatementFailed(CdcPipelineError):
     """{database}: {reason}"""
 
 
-class LoadRefused(StatementFailed):
+class RowRefused(StatementFailed):
+    """{database}: {reason}"""
+
+    # The statement is right, and the server does not take a value or a combination of them.
+    is_about_one_event = True
+
+
+class LoadRefused(RowRefused):
     """{database}: row {row} of what is loaded: {reason}"""
 
     # Counted from 1. `column` is empty where the server names none.
@@ -58,6 +68,7 @@ class ValueRefused(CdcPipelineError):
     """{source}, row {key}: {what} in {table}: {reason}."""
 
     hint = "Mend the value, or give the target's column a type that can hold it (docs/types.md)."
+    is_about_one_event = True
 
 
 class UnsupportedType(CdcPipelineError):
@@ -158,6 +169,30 @@ class ConsumerFenced(CdcPipelineError):
     retryable = True
 
 
+class TablesStopped(CdcPipelineError):
+    """{count} table(s) cannot go on: {reasons}"""
+
+    hint = "Mend what it says, then `cdc-pipeline resume` (or re-sync the table)."
+
+
+class TooManySetAside(CdcPipelineError):
+    """{table} has events of {rows} rows in quarantine, and more come: {last}"""
+
+    hint = "See `cdc-pipeline quarantine list`."
+
+
+class TargetChanged(CdcPipelineError):
+    """Target table {target} is not as it was copied: {problem}."""
+
+    hint = "Put it back, or re-sync the table."
+
+
+class ColumnsChanged(CdcPipelineError):
+    """The columns of {table} have changed ({change})."""
+
+    hint = "Copy it again: cdc-pipeline resync {table}."
+
+
 class IllegalTransition(CdcPipelineError):
     """Table {table} cannot go from {before} to {after}."""
 
@@ -172,6 +207,8 @@ class EventNotUnderstood(CdcPipelineError):
 
 class ValueNotRepresentable(CdcPipelineError):
     """Column {column}: {value} is not a value of {type}."""
+
+    is_about_one_event = True
 
 
 class LocalStackError(CdcPipelineError):

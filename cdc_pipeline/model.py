@@ -242,6 +242,18 @@ class Watermark(Protocol):
     def to_text(self) -> str: ...
 
 
+class Trail(Protocol):
+    """How far the events of one topic have come in the source's own order. Connectors and topics may tell a part of it
+    again (Debezium after a crash, a topic that was played back); the trail knows those events."""
+
+    def repeats(self, operation: Operation, source: Mapping[str, Any], order: int = 0) -> bool:
+        """Whether this event has come before; if not, it is the last one now. `source` is Debezium's block, `order` the
+        event's number among those of its table in the transaction, 0 where the connector does not tell it."""
+        ...
+
+    def to_text(self) -> str | None: ...
+
+
 @dataclass(frozen=True)
 class Position:
     """A place in a source's log, as the Debezium connector of that source keeps it in its offsets.
@@ -274,7 +286,11 @@ class ChangeEvent:
     """One change of one row, as Debezium tells it.
 
     `before` and `after` map column names to Debezium's JSON values; `key` does so for the primary key's columns
-    (None for a table without one). `source` is Debezium's source block, with the transaction's identity.
+    (None for a table without one). `source` is Debezium's source block, with the transaction's identity. `order` is the
+    event's number among those of its table in the transaction, 0 where the connector does not tell it.
+
+    A changed primary key comes as two events, one after the other: a DELETE that says which key the row `moves_to`,
+    and a CREATE that says which one it `moved_from`.
     """
 
     topic: str
@@ -285,6 +301,9 @@ class ChangeEvent:
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
     source: Mapping[str, Any]
+    order: int = 0
+    moves_to: Mapping[str, Any] | None = None
+    moved_from: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -331,7 +350,8 @@ class RowBatch:
 
     With a primary key: `deletes` are keys to remove; `rows` are whole rows, in the order of the table's columns,
     that replace whatever has their key; `partials` maps a tuple of column names to rows of just these columns
-    (key included) that change existing rows. Every key occurs once in the whole batch.
+    (key included) that change existing rows. Every key occurs once in the whole batch. A partial row whose key is in
+    `moved` has its other values from the row that had that other key before the batch.
 
     Without a primary key: `rows` are added, and of each row in `removed` so many equal ones are taken away.
 
@@ -348,6 +368,7 @@ class RowBatch:
     deletes: list[Row] = field(default_factory=list)
     partials: dict[tuple[str, ...], list[Row]] = field(default_factory=dict)
     removed: dict[Row, int] = field(default_factory=dict)
+    moved: dict[Row, Row] = field(default_factory=dict)  # key -> the key that the row had before
 
 
 def problems(checks: Iterable[Check]) -> list[Check]:

@@ -55,7 +55,7 @@ class Parts:
     def resolve(self, existing: Iterable[TableId]) -> tuple[list[Replicated], list[str]]:
         """The tables that the rules select among the existing ones, and the rules' names that select none."""
         selected: dict[TableId, Replicated] = {}
-        tables = list(existing)
+        tables = [table for table in existing if table != self.config.heartbeat_table]
         unmatched = []
         for rule in self.config.tables:
             matches = [table for table in tables if rule.matches(table, self.source.default_schema)]

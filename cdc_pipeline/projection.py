@@ -118,7 +118,8 @@ def filter_columns(shape: TableShape) -> dict[str, Column]:
 
 
 def moves_in_and_out(shape: TableShape) -> bool:
-    """Whether an UPDATE can make a row one of those that are replicated, or none: a key's columns never change."""
+    """Whether an UPDATE can make a row one of those that are replicated, or none. One that changes a key
+    is a move, which names the old key too."""
     key = {column.source.name for column in shape.columns if column.name in shape.key}
     return bool(filter_columns(shape).keys() - key)
 

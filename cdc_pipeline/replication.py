@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cdc_pipeline.apply.consumer import Consumer, Progress
+from cdc_pipeline.apply.consumer import Consumer
+from cdc_pipeline.apply.progress import Progress
+from cdc_pipeline.apply.retry import Retried, Retrier
 from cdc_pipeline.capture.connector import UNAVAILABLE
 from cdc_pipeline.capture.registration import Registration
 from cdc_pipeline.config import ReplicationConfig
@@ -25,6 +27,7 @@ from cdc_pipeline.errors import (
 )
 from cdc_pipeline.model import Position, Replicated, TableId
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.quarantine import Quarantine, SetAside
 from cdc_pipeline.state import HAS_WATERMARK, Desired
 from cdc_pipeline.validation import Validation, validate
 
@@ -64,6 +67,9 @@ def start_replication(
     except CdcPipelineError as error:
         replication.say(f"FAILED: {error}")
         return False, str(error)
+    waiting = len(replication.set_aside())
+    if waiting:
+        return False, f"{waiting} events are set aside; see `cdc-pipeline quarantine list`"
     return True, f"{len(results)} tables, {progress.applied} changes applied"
 
 
@@ -114,6 +120,7 @@ class Replication:
         for table in tables:
             parts.state.add_table(table.source, table.target, table.topic)
         parts.broker.create_topics([table.topic for table in tables])
+        self._prepare_heartbeat()
         if self.registration.is_registered:
             try:
                 return self._keep_capture(tables)
@@ -124,12 +131,18 @@ class Replication:
                 self.registration.remove()
         return self._start_position(sources, force_resync=force_resync)
 
+    def _prepare_heartbeat(self) -> None:
+        if self.config.heartbeat_table is not None:
+            self.parts.source.prepare_heartbeat(self.config.heartbeat_table)
+        if self.config.heartbeat_topic is not None:
+            self.parts.broker.create_topics([self.config.heartbeat_topic])
+
     def _keep_capture(self, tables: Sequence[Replicated]) -> Position:
         position = Position(self.parts.connect.offsets(self.config.connector_name) or {})
         if position.offset:
             self.parts.source.check_position(position, self.config.slot_name)
         self.parts.source.extend_capture([table.source for table in tables], self.config.slot_name)
-        self.registration.extend(tables)
+        self.registration.extend(tables, keyless=self._has_keyless(tables))
         return position
 
     def _start_position(self, sources: Sequence[TableId], *, force_resync: bool) -> Position:
@@ -204,10 +217,14 @@ class Replication:
             raise NotCopied(tables="any table (there is no start position)")
         if not registration.is_registered:
             self.parts.source.check_position(Position.from_text(position), self.config.slot_name)
-        registration.register(self.tables, Position.from_text(position))
+        registration.register(self.tables, Position.from_text(position), keyless=self._has_keyless(self.tables))
         status = self.parts.connect.status(self.config.connector_name)
         self.say(f"Connector {self.config.connector_name} is {status['connector']}, {len(status['tasks'])} task(s)")
         return status
+
+    def _has_keyless(self, tables: Sequence[Replicated]) -> bool:
+        shapes = self.parts.source.shapes([table.source for table in tables])
+        return not all(shape.key for shape in shapes.values())
 
     def _check_copies(self) -> None:
         """Every table has its watermark, and is still defined as it was when it was copied."""
@@ -239,18 +256,22 @@ class Replication:
         until_caught_up: bool = False,
         group: str | None = None,
         run_id: str | None = None,
+        join: bool = False,
         on_stream: Callable[[Progress], None] = lambda _: None,
     ) -> Progress:
         """STEP 4/4: apply events until stopped or, if asked, caught up. Where another run consumes already, only waits
-        until that one has caught up (or returns at once)."""
+        until that one has caught up (or returns at once); with `join`, it shares the work of that one."""
         self.say("STEP 4/4: Starting consumer with fresh group ID...")
         self._require_start()
         self._check_choices()
         should_stop = should_stop or threading.Event()
         caught_up = self.caught_up() if until_caught_up else None
+        holder = self.parts.state.consumer() if join else None
+        if holder is not None and holder.is_alive:
+            group = holder.group
         consumer = Consumer(
             self.config, self.parts.source, self.parts.target, self.parts.state, self.tables,
-            unavailable=UNAVAILABLE, group=group, run_id=run_id, on_progress=on_stream,
+            unavailable=UNAVAILABLE, group=group, run_id=run_id, join=join, on_progress=on_stream,
         )  # fmt: skip
         try:
             return consumer.run(should_stop, caught_up)
@@ -308,9 +329,33 @@ class Replication:
     # -- the owner's wishes -------------------------------------------------------------------------------------
 
     def set_desired(self, desired: Desired) -> None:
-        """Whether the stream shall run, rest or stop. A running consumer hears of it within seconds."""
+        """Whether the stream shall run, rest or stop. A running consumer hears of it within seconds; that it shall run
+        is true of the tables that have stopped, too."""
         self._require_start()
         self.parts.state.set(desired=desired)
+        if desired is Desired.RUNNING:
+            self.parts.state.wake_failed()
+
+    def set_aside(self, name: str | None = None, row_key: str | None = None) -> list[SetAside]:
+        """The events in quarantine: of all tables or one, of all rows or one."""
+        self._require_start()
+        table = None if name is None else self.table(name).source
+        return Quarantine(self.parts.state).items(table, row_key)
+
+    @property
+    def _retrier(self) -> Retrier:
+        return Retrier(self.parts.target, self.parts.state, unavailable=UNAVAILABLE, salt=self.config.salt)
+
+    def retry_set_aside(self, name: str | None = None, row_key: str | None = None) -> Retried:
+        done = self._retrier.retry(self.set_aside(name, row_key))
+        self.say(f"Quarantine: {done.applied} events applied, {done.left} stay")
+        return done
+
+    def discard_set_aside(self, name: str | None = None, row_key: str | None = None) -> int:
+        """The rows stay as they are, which need not be as the source has them."""
+        discarded = self._retrier.discard(self.set_aside(name, row_key))
+        self.say(f"Quarantine: {discarded} events discarded; `verify` tells what that made different")
+        return discarded
 
     def _require_start(self) -> None:
         if not self.parts.state.exists():
@@ -325,7 +370,7 @@ class Replication:
         parts.source.release_capture(config.slot_name)
         prefix = config.topic_prefix
         ours = [*topics, prefix, f"{prefix}.schema_history", f"__debezium-heartbeat.{prefix}", f"{prefix}.message",
-                f"{prefix}.transaction"]  # fmt: skip
+                f"{prefix}.transaction", *filter(None, [config.heartbeat_topic])]  # fmt: skip
         groups = parts.broker.delete_idle_groups(config.group_prefix, keep="")
         parts.broker.delete_topics(ours)
         if parts.state.exists():

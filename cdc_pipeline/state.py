@@ -8,8 +8,7 @@ in the caller's.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -30,6 +29,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -118,6 +118,7 @@ class OffsetRecord:
     inserted: int
     updated: int
     deleted: int
+    trail: str | None = None  # how far the topic has come in the source's own order (model.Trail)
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class ConsumerRecord:
     age: float  # seconds since the last heartbeat, by the database's clock
     attempt: int
     error: str
+    joined: bool = False  # it shares the work of another one, and ends without anybody launching it again
 
     @property
     def is_alive(self) -> bool:
@@ -193,10 +195,26 @@ class State:
             Column("inserted", BigInteger, nullable=False),
             Column("updated", BigInteger, nullable=False),
             Column("deleted", BigInteger, nullable=False),
+            Column("trail", _LONG),
+        )
+        self.quarantine = table(
+            "quarantine",
+            name("topic", 250),
+            Column("topic_partition", Integer, primary_key=True, autoincrement=False),
+            Column("event_offset", BigInteger, primary_key=True, autoincrement=False),
+            name("source_schema", 130, key=False),
+            name("source_table", 130, key=False),
+            Column("row_key", _LONG, nullable=False),
+            Column("event_key", _LONG),
+            Column("moved_from", _LONG),
+            Column("event", _LONG),
+            Column("error", _LONG),
+            Column("quarantined_at", DateTime, nullable=False),
         )
         self.consumers = table(
-            "consumers",
-            Column("run_id", String(100), nullable=False),
+            "consumer_runs",
+            name("run_id", 100),
+            Column("joined", Integer, nullable=False),
             Column("consumer_group", String(250), nullable=False),
             Column("state", String(20), nullable=False),
             Column("host", String(250), nullable=False),
@@ -205,6 +223,12 @@ class State:
             Column("heartbeat", DateTime, nullable=False),
             Column("attempt", Integer, nullable=False),
             Column("error", _LONG),
+        )
+
+        self.heartbeats = table(
+            "heartbeats",
+            Column("source_time", Double),
+            Column("applied_at", DateTime),
         )
 
     # -- making and removing ------------------------------------------------------------------------------------
@@ -218,6 +242,8 @@ class State:
             if self._replication(connection) is None:
                 row = {"replication": self.replication, "version": VERSION, "desired": Desired.RUNNING}
                 connection.execute(insert(self.replications).values(row))
+            if connection.execute(select(self.heartbeats).where(self._is_ours)).one_or_none() is None:
+                connection.execute(insert(self.heartbeats).values(replication=self.replication))
             connection.commit()
 
     def exists(self) -> bool:
@@ -316,6 +342,22 @@ class State:
         values = {"state": state, "error": None, "changed_at": func.now(), **fields}
         connection.execute(update(self.tables).where(*self._is(source)).values(**values))
 
+    def fail_table(self, source: TableId, error: str) -> None:
+        """The stream cannot go on with this table, and waits until `wake_failed` or a copy (or for the one that runs).
+        What it holds, its watermark and its offset stay as they are."""
+        with self.target.connect() as connection:
+            if self._state_of(connection, source) in HAS_WATERMARK:
+                self.move_table(connection, source, TableState.FAILED, error=error)
+            connection.commit()
+
+    def wake_failed(self) -> None:
+        """Tables that have stopped are tried again from where they stand, if it is known what they hold."""
+        with self.target.connect() as connection:
+            for record in self._records(connection, lock=True).values():
+                if record.state is TableState.FAILED and record.watermark and record.shape:
+                    self.move_table(connection, record.source, TableState.STREAMING)
+            connection.commit()
+
     def _state_of(self, connection: Connection, source: TableId) -> TableState:
         query = select(self.tables.c.state).where(*self._is(source)).with_for_update()
         return TableState(connection.execute(query).scalar_one())
@@ -352,11 +394,22 @@ class State:
         return {(record.topic, record.partition): record for record in records}
 
     def rewind(self, connection: Connection, topic: str, offsets: Mapping[int, int]) -> None:
-        """Set where the stream of a table begins, and fence whoever consumes it now. Makes missing rows."""
+        """Set where the stream of a table begins, and fence whoever consumes it now. Makes missing rows. Whatever came
+        before, the events from there on are new to the table; and those set aside are in its copy."""
         known = self._offsets(connection, [topic], lock=True)
         for partition, offset in offsets.items():
             record = known.get((topic, partition))
             self._write_offset(connection, topic, partition, offset, (record.epoch if record else 0) + 1, None, record)
+        connection.execute(update(self.offsets).where(*self._is_topic(self.offsets, topic)).values(trail=None))
+        connection.execute(delete(self.quarantine).where(*self._is_topic(self.quarantine, topic)))
+
+    def fence(self, connection: Connection, topic: str) -> None:
+        """Whoever consumes the topic has to claim it anew, and learns then what has changed. Its owner stays."""
+        table = self.offsets
+        connection.execute(update(table).where(*self._is_topic(table, topic)).values(epoch=table.c.epoch + 1))
+
+    def _is_topic(self, table: Table, topic: str) -> Iterable[Any]:
+        return table.c.replication == self.replication, table.c.topic == topic
 
     def lock_topic(self, connection: Connection, topic: str) -> None:
         """Hold a table's topic until the caller's transaction ends: one copy of a table at a time. Whoever locks both
@@ -375,14 +428,19 @@ class State:
         self.lock_topic(connection, topic)
         streaming = self._state_of(connection, source) in (TableState.STREAMING, TableState.RESYNCING)
         self.move_table(connection, source, TableState.RESYNCING if streaming else TableState.COPYING)
-        table = self.offsets
-        is_topic = (table.c.replication == self.replication, table.c.topic == topic)
-        connection.execute(update(table).where(*is_topic).values(epoch=table.c.epoch + 1, owner=None))
+        self.fence(connection, topic)
+        connection.execute(update(self.offsets).where(*self._is_topic(self.offsets, topic)).values(owner=None))
 
     def claim(
-        self, owner: str, partitions: Iterable[tuple[str, int]], tables: Mapping[str, TableId]
+        self,
+        owner: str,
+        partitions: Iterable[tuple[str, int]],
+        tables: Mapping[str, TableId],
+        *,
+        leave: Collection[str] = (),
     ) -> tuple[dict[tuple[str, int], OffsetRecord], dict[str, TableRecord]]:
-        """Become the one consumer of these partitions: raises each one's epoch, commits.
+        """Become the one consumer of these partitions, but of none that one of the owners in `leave` has: raises each
+        one's epoch, commits.
 
         `tables` maps topics to source tables. A partition whose table is in copy, or was never copied, is not
         claimed: its row is locked first, as a copy does before it fences, so neither can slip past the other; one that
@@ -398,7 +456,8 @@ class State:
                 if table in records and records[table].state in HAS_WATERMARK
             }
             held = there.keys() - known.keys()
-            wanted = sorted(key for key in partitions if key[0] in ready and key not in held)
+            left = {key for key, record in known.items() if record.owner in leave}
+            wanted = sorted(key for key in partitions if key[0] in ready and key not in held | left)
             for topic, partition in wanted:
                 record = known.get((topic, partition))
                 epoch, offset = (record.epoch + 1, record.next_offset) if record else (1, 0)
@@ -425,7 +484,7 @@ class State:
 
     def advance(
         self, connection: Connection, claimed: OffsetRecord, next_offset: int, source_time: float | None,
-        counts: tuple[int, int, int],
+        counts: tuple[int, int, int], trail: str | None,
     ) -> OffsetRecord:  # fmt: skip
         """Move one partition on, in the transaction of its rows. Raises ConsumerFenced if somebody else claimed it
         or moved it since: then nothing of this transaction may be committed."""
@@ -443,13 +502,14 @@ class State:
                 inserted=table.c.inserted + counts[0],
                 updated=table.c.updated + counts[1],
                 deleted=table.c.deleted + counts[2],
+                trail=trail,
             )
         ).rowcount
         if changed != 1:
             raise ConsumerFenced(topic=claimed.topic, partition=claimed.partition)
         return OffsetRecord(
             claimed.topic, claimed.partition, next_offset, claimed.epoch, claimed.owner, source_time,
-            claimed.inserted + counts[0], claimed.updated + counts[1], claimed.deleted + counts[2],
+            claimed.inserted + counts[0], claimed.updated + counts[1], claimed.deleted + counts[2], trail,
         )  # fmt: skip
 
     def _is_partition(self, topic: str, partition: int) -> Iterable[Any]:
@@ -460,55 +520,81 @@ class State:
             columns.topic_partition == partition,
         )
 
-    # -- the consumer's lease -----------------------------------------------------------------------------------
+    # -- heartbeats of the source -------------------------------------------------------------------------------
+
+    @property
+    def _is_ours(self) -> Any:
+        return self.heartbeats.c.replication == self.replication
+
+    def beat_seen(self, connection: Connection, source_time: float) -> None:
+        """A heartbeat that left the source then has come, and so has all that it follows in the caller's transaction.
+        Times never move back: a topic may tell a heartbeat again."""
+        table = self.heartbeats
+        is_later = or_(table.c.source_time.is_(None), table.c.source_time < source_time)
+        values = {"source_time": source_time, "applied_at": func.now()}
+        connection.execute(update(table).where(self._is_ours, is_later).values(**values))
+
+    def last_beat(self) -> float | None:
+        """The source's time of the last heartbeat that has come."""
+        with self.target.connect() as connection:
+            return connection.execute(select(self.heartbeats.c.source_time).where(self._is_ours)).scalar()
+
+    # -- the consumers' leases ----------------------------------------------------------------------------------
 
     def consumer(self) -> ConsumerRecord | None:
-        with self.target.connect() as connection:
-            return self._consumer(connection)
+        """The one that leads: of several, a living one that did not join another; of dead ones, the last."""
+        return next(iter(self.consumers_known()), None)
 
-    def _consumer(self, connection: Connection, *, lock: bool = False) -> ConsumerRecord | None:
+    def consumers_known(self) -> list[ConsumerRecord]:
+        """All that live, and those that did when the last one began; the one that leads comes first."""
+        with self.target.connect() as connection:
+            return self._consumers(connection)
+
+    def _consumers(self, connection: Connection) -> list[ConsumerRecord]:
         table = self.consumers
         query = select(table, func.now().label("clock")).where(table.c.replication == self.replication)
-        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-        if row is None:
-            return None
-        clock = row.clock.replace(tzinfo=None)
-        return ConsumerRecord(
-            row.run_id, row.consumer_group, ConsumerState(row.state), row.host, row.pid, row.started_at,
-            (clock - row.heartbeat).total_seconds(), row.attempt, row.error or "",
-        )  # fmt: skip
+        records = [
+            ConsumerRecord(
+                row.run_id, row.consumer_group, ConsumerState(row.state), row.host, row.pid, row.started_at,
+                (row.clock.replace(tzinfo=None) - row.heartbeat).total_seconds(), row.attempt, row.error or "",
+                bool(row.joined),
+            )
+            for row in connection.execute(query)
+        ]  # fmt: skip
+        return sorted(records, key=lambda record: (not record.is_alive, record.joined, record.age))
 
-    @contextmanager
-    def _locked_consumer(self):
-        with self.target.connect() as connection:
-            # The replication's row always exists, so it serializes even the first two consumers.
-            row = select(self.replications.c.version).where(self.replications.c.replication == self.replication)
-            connection.execute(row.with_for_update()).one()
-            yield connection, self._consumer(connection, lock=True)
-            connection.commit()
-
-    def take_lease(self, run_id: str, group: str, host: str, pid: int) -> ConsumerRecord | None:
-        """Become the consumer. Returns the one that holds the lease if it is alive, else None.
+    def take_lease(self, run_id: str, group: str, host: str, pid: int, *, join: bool = False) -> ConsumerRecord | None:
+        """Become the consumer, or with `join` one more of them. Returns the one that leads if it is alive and shall not
+        be joined, else None.
 
         A holder on this very host whose process is gone is dead at once; any other one when its heartbeat is old.
         Should that ever be wrong (two containers of one host name), the loser is fenced, not the data harmed.
         """
-        with self._locked_consumer() as (connection, holder):
-            if holder is not None and holder.run_id != run_id and holder.is_alive_seen_from(host):
-                return holder
+        with self.target.connect() as connection:
+            # The replication's row always exists, so it serializes even the first two consumers.
+            row = select(self.replications.c.version).where(self.replications.c.replication == self.replication)
+            connection.execute(row.with_for_update()).one()
+            others = [record for record in self._consumers(connection) if record.run_id != run_id]
+            alive = [record for record in others if record.is_alive_seen_from(host)]
+            if alive and not join:
+                return alive[0]
+            gone = [record.run_id for record in others if record not in alive]
+            self._forget_consumers(connection, [run_id, *gone])  # one of these that lives all the same hears it
             values = {
-                "run_id": run_id, "consumer_group": group, "state": ConsumerState.STARTING, "host": host, "pid": pid,
-                "started_at": func.now(), "heartbeat": func.now(), "attempt": 0, "error": None,
+                "run_id": run_id, "joined": int(bool(alive)), "consumer_group": group, "host": host, "pid": pid,
+                "state": ConsumerState.STARTING, "started_at": func.now(), "heartbeat": func.now(), "attempt": 0,
             }  # fmt: skip
-            table = self.consumers
-            if holder is None:
-                connection.execute(insert(table).values(replication=self.replication, **values))
-            else:
-                connection.execute(update(table).where(table.c.replication == self.replication).values(**values))
+            connection.execute(insert(self.consumers).values(replication=self.replication, **values))
+            connection.commit()
         return None
 
+    def _forget_consumers(self, connection: Connection, run_ids: Iterable[str]) -> None:
+        table = self.consumers
+        is_one = (table.c.replication == self.replication, table.c.run_id.in_(list(run_ids)))
+        connection.execute(delete(table).where(*is_one))
+
     def beat(self, run_id: str, state: ConsumerState, attempt: int = 0, error: str = "") -> bool:
-        """Say that the consumer lives, and how it is. False if the lease has passed to another run."""
+        """Say that the consumer lives, and how it is. False if another one has taken it for dead."""
         table = self.consumers
         is_mine = (table.c.replication == self.replication, table.c.run_id == run_id)
         with self.target.connect() as connection:

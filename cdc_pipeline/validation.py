@@ -65,13 +65,15 @@ def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -
     found = Validation()
     source_up = found.attempt("source reachable", lambda: parts.source.connect().close())
     target_up = found.attempt("target reachable", lambda: parts.target.connect().close())
-    found.attempt("Kafka reachable", parts.broker.ping)
+    kafka_up = found.attempt("Kafka reachable", parts.broker.ping)
     connect_up = found.attempt("Kafka Connect reachable", parts.connect.ping)
     if source_up:
         found.look("source", lambda: _check_source(parts, found))
     if target_up and found.tables:
         found.look("target", lambda: _check_target(parts, found))
         found.look("target tables", lambda: _check_target_tables(parts, found, force_resync, adopt))
+    if kafka_up and found.tables:
+        found.look("topics", lambda: _check_topics(parts, found))
     if connect_up and found.tables:
         found.look("connector configuration", lambda: _check_connector(parts, found))
     return found
@@ -99,6 +101,8 @@ def _check_source(parts: Parts, found: Validation) -> None:
         if not unsupported:
             found.checks.append(Check(f"source table {table.source} types"))
     found.tables, found.shapes = tables, shapes
+    if parts.config.heartbeat_table is not None:
+        found.checks += parts.source.heartbeat_checks(parts.config.heartbeat_table)
     found.checks += parts.source.source_checks([shapes[table.source] for table in tables], parts.config.slot_name)
 
 
@@ -217,9 +221,18 @@ def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, Tab
     return str(TargetNotEmpty(target=table.target, table=table.source, rows=rows)) if rows else ""
 
 
+def _check_topics(parts: Parts, found: Validation) -> None:
+    """Somebody may have made them before us."""
+    for topic, partitions in parts.broker.partitions([table.topic for table in found.tables]).items():
+        fix = f"has {len(partitions)} partitions, must have 1, because a TRUNCATE and a row that changes its key are "
+        fix += "events of several keys; delete it, so that it is made anew"
+        found.checks.append(Check(f"topic {topic}", fix if len(partitions) > 1 else ""))
+
+
 def _check_connector(parts: Parts, found: Validation) -> None:
     """The plugin is there, and accepts the configuration: it logs in to the source itself to tell."""
-    config = get_connector_config_for_database(parts.config, found.tables)
+    keyless = not all(shape.key for shape in found.shapes.values())
+    config = get_connector_config_for_database(parts.config, found.tables, keyless=keyless)
     plugin = config["connector.class"]
     if plugin not in parts.connect.plugins():
         fix = f"is not in the worker's plugin.path: {plugin}; install its plugin and restart the worker"

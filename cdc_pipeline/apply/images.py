@@ -10,12 +10,13 @@ from uuid import UUID
 from cdc_pipeline.apply import moments
 from cdc_pipeline.apply.values import converter
 from cdc_pipeline.choices import fingerprint_of_salt
-from cdc_pipeline.errors import ChoicesChanged, EventNotUnderstood
+from cdc_pipeline.errors import ChoicesChanged, ColumnsChanged, EventNotUnderstood
 from cdc_pipeline.model import ChangeEvent, Column, ColumnType, Kind, Row, TableShape
 from cdc_pipeline.projection import filter_columns, moves_in_and_out, row_filter, source_columns, value_change
 
 Image = Mapping[str, Any] | None
 Convert = Callable[[Any], str | None]
+INCOMPLETE = "a new row without all of its values; set REPLICA IDENTITY FULL on the table"
 
 
 class Images:
@@ -30,7 +31,6 @@ class Images:
             (c.name, c.source.name, _converter(c, salt), _placeholders(c.source.canonical, unavailable))
             for c in columns
         ]
-        self.whole_fields = [(name, origin, convert, ()) for name, origin, convert, _ in self.fields]
         by_name = {name: (origin, convert) for name, origin, convert, _ in self.fields}
         self.key_fields = [by_name[name] for name in shape.key]
         self.known = frozenset(origin for _, origin, _, _ in self.fields)
@@ -58,17 +58,28 @@ class Images:
             refuse(event, "not all that `where` asks is told; set REPLICA IDENTITY FULL on the table")
         return bool(verdict)
 
-    def row(self, event: ChangeEvent, image: Image, *, partial: bool = False) -> dict[str, str | None]:
-        """The values by the target's names; with `partial`, without those that are unavailable."""
+    def may_have_moved_in(self, event: ChangeEvent) -> bool:
+        """Whether the row that this event admits may have been none that is replicated before. If `where` asks of
+        the key alone, the key that the row had tells."""
+        if self.admits is None or self.moves or event.moved_from is None:
+            return self.moves
+        old = event.moved_from
+        return not self.admits({name: convert(old[name]) for name, (convert, _) in self.asked.items()})
+
+    def row(self, event: ChangeEvent, image: Image) -> dict[str, str | None]:
+        """The values that came, by the target's names; those that are unavailable are left out."""
         present = self._present(event, image)
         return {
             name: convert(value)
-            for name, origin, convert, placeholders in (self.fields if partial else self.whole_fields)
+            for name, origin, convert, placeholders in self.fields
             if (value := present[origin]) is None or value not in placeholders
         }
 
     def whole(self, event: ChangeEvent, image: Image) -> Row:
-        return tuple(self.row(event, image).values())
+        row = self.row(event, image)
+        if len(row) < len(self.fields):
+            refuse(event, INCOMPLETE)  # rows without a key are told by all of their values
+        return tuple(row.values())
 
     def key_of_row(self, event: ChangeEvent, image: Image) -> Row:
         return self.key(event, self._present(event, image))
@@ -90,7 +101,7 @@ class Images:
             gone = sorted(self.known - image.keys())
             change = "; ".join(f"{what} {', '.join(names)}" for what, names in (("new", new), ("gone", gone)) if names)
             if change:
-                refuse(event, f"the table's columns have changed ({change}); copy it again with --force-resync")
+                raise ColumnsChanged(table=self.shape.table, change=change)
         return image
 
 

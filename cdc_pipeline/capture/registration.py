@@ -47,12 +47,12 @@ class Registration:
         """Whether the connector is there and its offset has been preset."""
         return self.connect.exists(self.name) and bool(self.state.captured_tables)
 
-    def register(self, tables: Sequence[Replicated], start: Position) -> None:
-        config = get_connector_config_for_database(self.config, tables)
+    def register(self, tables: Sequence[Replicated], start: Position, *, keyless: bool) -> None:
+        config = get_connector_config_for_database(self.config, tables, keyless=keyless)
         keeps_history = any(key.startswith("schema.history.") for key in config)
         if not self.is_registered:
             mode = REBUILD_HISTORY if keeps_history else STREAMING
-            self._create(get_connector_config_for_database(self.config, tables, mode), start)
+            self._create(get_connector_config_for_database(self.config, tables, mode, keyless=keyless), start)
             self._remember(tables)
         self._run()
         if self.connect.config(self.name)["snapshot.mode"] == REBUILD_HISTORY:
@@ -60,10 +60,11 @@ class Registration:
             self.connect.put_config(self.name, {"name": self.name, **config})
             self._run()
 
-    def extend(self, tables: Sequence[Replicated]) -> None:
+    def extend(self, tables: Sequence[Replicated], *, keyless: bool) -> None:
         """Capture these tables from now on; call before any new one is copied. Other changes of the owner's connector
         settings come into force too."""
-        config = {"name": self.name, **get_connector_config_for_database(self.config, tables)}
+        config = get_connector_config_for_database(self.config, tables, keyless=keyless)
+        config["name"] = self.name
         current = self.connect.config(self.name)
         if current == config or current["snapshot.mode"] == REBUILD_HISTORY:
             return

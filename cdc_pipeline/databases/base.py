@@ -7,6 +7,7 @@ outside this package asks which database it talks to.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -24,7 +25,7 @@ from cdc_pipeline.databases.condition_sql import render
 from cdc_pipeline.databases.definition import Definer, Definition
 from cdc_pipeline.databases.projected import carried, of_source
 from cdc_pipeline.errors import CdcPipelineError, PositionLost, StatementFailed
-from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Watermark
+from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Trail, Watermark
 from cdc_pipeline.projection import filter_columns, source_columns
 
 
@@ -354,6 +355,17 @@ class Source(Database):
         """A position at or after every transaction that has committed by now; a connector will reach it even if
         nothing more is written."""
 
+    def clock(self) -> float:
+        """Seconds since 1970, by the server's clock where it sends heartbeats: theirs are the times to compare."""
+        return time.time()
+
+    def heartbeat_checks(self, table: TableId) -> list[Check]:
+        """Whether the connector may beat in this table, or we may make it."""
+        return []
+
+    def prepare_heartbeat(self, table: TableId) -> None:
+        """Make the table that the connector beats in. Harmless if it is there."""
+
     def stir(self) -> None:
         """Make an idle log move, if this login may: for those who wait for a connector to report its position."""
 
@@ -367,6 +379,10 @@ class Source(Database):
     @abstractmethod
     def watermark(self, text: str) -> Watermark:
         """The watermark that `to_text` wrote."""
+
+    @abstractmethod
+    def trail(self, text: str | None) -> Trail:
+        """The trail that `to_text` wrote; of a topic of which nothing is known, a new one."""
 
     def require_position(self, available: bool, position: Position, reason: str) -> None:
         if not available:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
@@ -13,10 +13,11 @@ from cdc_pipeline.choices import DELETED_AT
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Database
 from cdc_pipeline.databases.refusal import value_refused
-from cdc_pipeline.errors import LoadRefused, StatementFailed
+from cdc_pipeline.errors import LoadRefused, StatementFailed, TargetChanged
 from cdc_pipeline.model import Check, Column, ColumnType, Kind, Row, RowBatch, TableId, TableShape
 
 STAGE_GROUP = "_cdc_group"  # which part of a batch a staged row belongs to
+STAGE_ORIGIN = "_cdc_origin_"  # with the number of a key's column: the key that a moved row had before
 DELETED, WHOLE, FIRST_PARTIAL = 0, 1, 2
 TRUNCATED = -1  # where deletes are soft: only tables with a key have that, and others the negative groups
 GROUP_TYPE = ColumnType(Kind.INTEGER, 32)
@@ -61,8 +62,9 @@ class Target(Database):
         return False
 
     @abstractmethod
-    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
-        """A session's temporary table with these columns of the table (nullable, no keys) and STAGE_GROUP."""
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Mapping[str, Column]) -> None:
+        """A session's temporary table with columns like these of the table (nullable, no keys), by the names that they
+        have there, and STAGE_GROUP."""
 
     @abstractmethod
     def delete_join(self, table: TableId, stage: str, condition: str) -> str:
@@ -93,8 +95,12 @@ class Writer:
             return
         current = self.target.shape(table)
         declared = {column.name: column for column in current.columns} if current else {}
+        missing = ", ".join(name for name in shape.names if name not in declared)
+        if missing:
+            raise TargetChanged(target=table, problem=f"it lacks {missing}" if current else "it is gone")
         stage = f"{self.target.stage_prefix}{self.numbers.setdefault(table, len(self.numbers))}"
-        columns = [declared[name] for name in shape.names]
+        columns = {name: declared[name] for name in shape.names}
+        columns |= {origin: declared[name] for origin, name in _origins(shape).items()}
         self.target.create_stage(self.connection, stage, table, columns)
         numbers = [column.name for column in shape.columns if column.canonical.kind is Kind.INTEGER]
         self.sequences[table] = self.target.definer.sequences(self.connection, table, numbers)
@@ -131,6 +137,10 @@ class Writer:
             rows.append((str(TRUNCATED), *_spread((DELETED_AT,), (batch.truncated_at,), names)))
         if rows:
             columns = [(STAGE_GROUP, GROUP_TYPE), *((c.name, c.canonical) for c in batch.shape.columns)]
+            if batch.moved:
+                types = dict(columns)
+                columns += [(origin, types[name]) for origin, name in _origins(batch.shape).items()]
+                rows = list(_with_origins(batch, rows))
             try:
                 self.target.load(self.connection, TableId("", stage), columns, BytesIO(copy_text.render(rows)))
             except LoadRefused as error:
@@ -142,6 +152,8 @@ class Writer:
         """Rows that change in part go last. Where one of them gives up a value of a unique index that another row of
         the batch takes, that is too late: then all are completed from the table and put in place together."""
         target = self.target
+        if batch.moved:
+            self._complete_moved(table, stage, batch)
         if batch.truncated_at:
             quote = target.dialect.quote
             condition = f"t.{quote(DELETED_AT)} IS NULL AND s.{quote(STAGE_GROUP)} = {TRUNCATED}"
@@ -150,11 +162,11 @@ class Writer:
             condition = f"{self._same_key(batch)} AND s.{target.dialect.quote(STAGE_GROUP)} = {DELETED}"
             self._run(target.delete_join(table, stage, condition))
         if not batch.partials:
-            self._insert_whole(table, stage, batch)
+            self._insert_whole(table, stage, batch.shape, some=bool(batch.rows))
             return 0
         savepoint = self.connection.begin_nested()
         try:
-            self._insert_whole(table, stage, batch)
+            self._insert_whole(table, stage, batch.shape, some=bool(batch.rows or batch.moved))
             self._update_partials(table, stage, batch)
         except StatementFailed as error:
             if not target.is_duplicate(error):
@@ -171,9 +183,26 @@ class Writer:
         quote = self.target.dialect.quote
         return " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in batch.shape.key)
 
-    def _insert_whole(self, table: TableId, stage: str, batch: RowBatch) -> None:
-        if batch.rows:
-            self.target.insert_whole(self.connection, table, stage, batch.shape)
+    def _insert_whole(self, table: TableId, stage: str, shape: TableShape, *, some: bool) -> None:
+        if some:
+            self.target.insert_whole(self.connection, table, stage, shape)
+
+    def _complete_moved(self, table: TableId, stage: str, batch: RowBatch) -> None:
+        """Make whole rows of partial ones that had another key before, while the table still has that key. One that
+        is not there has moved already (its event came again), and changes in part what has its key now. One that is
+        marked is none: before this batch marks anything, so that the old row counts which the batch itself marks."""
+        quote, there = self.target.dialect.quote, self.target.dialect.table(table)
+        staged = quote(stage)
+        origin = " AND ".join(f"t.{quote(name)} = {staged}.{quote(o)}" for o, name in _origins(batch.shape).items())
+        if batch.shape.choices.soft_delete:
+            origin += f" AND t.{quote(DELETED_AT)} IS NULL"
+        for number, names in enumerate(batch.partials, FIRST_PARTIAL):
+            missing = [quote(name) for name in batch.shape.names if name not in names]
+            values = [f"{name} = (SELECT t.{name} FROM {there} t WHERE {origin})" for name in missing]
+            self._run(
+                f"UPDATE {staged} SET {', '.join([*values, f'{quote(STAGE_GROUP)} = {WHOLE}'])} "
+                f"WHERE {staged}.{quote(STAGE_GROUP)} = {number} AND EXISTS (SELECT 1 FROM {there} t WHERE {origin})"
+            )
 
     def _update_partials(self, table: TableId, stage: str, batch: RowBatch) -> None:
         group = f"s.{self.target.dialect.quote(STAGE_GROUP)}"
@@ -209,6 +238,8 @@ class Writer:
         for column, sequence in self.sequences[table].items():
             place = batch.shape.names.index(column)
             numbers = [int(row[place] or 0) for row in batch.rows]
+            for names, rows in batch.partials.items():
+                numbers += [int(row[names.index(column)] or 0) for row in rows if column in names]
             if numbers:
                 self.target.definer.advance(self.connection, sequence, max(numbers))
 
@@ -251,6 +282,20 @@ class Writer:
 
     def _run(self, sql: str) -> None:
         self.connection.exec_driver_sql(sql)
+
+
+def _origins(shape: TableShape) -> dict[str, str]:
+    """The stage's columns for the key that a row had before, with the key's own."""
+    return {f"{STAGE_ORIGIN}{number}": name for number, name in enumerate(shape.key)}
+
+
+def _with_origins(batch: RowBatch, rows: Sequence[Row]) -> Iterator[Row]:
+    """Staged rows, each with the key that it had before, if it is one that moved."""
+    places = [1 + batch.shape.names.index(name) for name in batch.shape.key]
+    nowhere = (None,) * len(places)
+    for row in rows:
+        is_partial = int(row[0] or 0) >= FIRST_PARTIAL
+        yield (*row, *(batch.moved.get(tuple(row[place] for place in places), nowhere) if is_partial else nowhere))
 
 
 def _spread(names: Sequence[str], row: Row, all_names: Sequence[str]) -> Row:

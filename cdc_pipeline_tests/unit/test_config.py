@@ -383,3 +383,27 @@ def test_oracle_has_no_place_for_a_salt(load: Load) -> None:
     tables = "tables:\n  - users: {hash: [email]}\n"
     assert "leave it out" in refused(load, 'hash_salt: "x"\n', source=source, tables=tables)
     assert load(source=source, tables=tables).salt == ""
+
+
+# -- heartbeats ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "heartbeat", "topic"),
+    [
+        ("postgresql://cdc@h/shop", "{}", "client_2_db_5.message"),
+        ("mysql://cdc@h/shop", "{}", None),
+        ("mysql://cdc@h/shop", "{table: beats}", "client_2_db_5.shop.beats"),
+        ("mysql://cdc@h/shop", "{table: ops.beats, seconds: 60}", "client_2_db_5.ops.beats"),
+        ("mariadb://cdc@h/shop", "{}", None),
+    ],
+)
+def test_where_the_sources_heartbeats_come(load: Load, source: str, heartbeat: str, topic: str | None) -> None:
+    config = load(f"heartbeat: {heartbeat}\n", source=f'source: {{url: "{source}"}}\n')
+    assert config.heartbeat_topic == topic
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb", "oracle"])
+def test_only_mysql_beats_in_a_table(load: Load, kind: str) -> None:
+    source = f'source: {{url: "{kind}://cdc@h/shop"}}\n'
+    assert "only of a MySQL source" in refused(load, "heartbeat: {table: ops.beats}\n", source=source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
@@ -89,8 +89,8 @@ class MySqlTarget(MySqlDatabase, Target):
     def is_duplicate(self, error: StatementFailed) -> bool:
         return error.__cause__ is not None and error_code(error.__cause__) == DUPLICATE
 
-    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
-        fields = ", ".join(f"{self.dialect.quote(c.name)} {c.declared} NULL" for c in columns)
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Mapping[str, Column]) -> None:
+        fields = ", ".join(f"{self.dialect.quote(n)} {c.declared} NULL" for n, c in columns.items())
         connection.exec_driver_sql(f"DROP TEMPORARY TABLE IF EXISTS {self.dialect.quote(stage)}")
         connection.exec_driver_sql(
             f"CREATE TEMPORARY TABLE {self.dialect.quote(stage)} ({self.dialect.quote(STAGE_GROUP)} INT, {fields})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, BinaryIO
 
@@ -121,11 +121,11 @@ class OracleTarget(OracleDatabase, Target):
     def is_duplicate(self, error: StatementFailed) -> bool:
         return error.__cause__ is not None and error_code(error.__cause__) == ("ORA", DUPLICATE)
 
-    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Mapping[str, Column]) -> None:
         """Not AS SELECT: the columns would stay NOT NULL."""
         if connection.execute(text(STAGE_EXISTS), {"name": stage}).scalar():
             connection.exec_driver_sql(f"DROP TABLE {self.dialect.quote(stage)}")
-        fields = ", ".join(f"{self.dialect.quote(c.name)} {c.declared}" for c in columns)
+        fields = ", ".join(f"{self.dialect.quote(n)} {c.declared}" for n, c in columns.items())
         connection.exec_driver_sql(
             f"CREATE PRIVATE TEMPORARY TABLE {self.dialect.quote(stage)} "
             f"({self.dialect.quote(STAGE_GROUP)} NUMBER(10), {fields}) ON COMMIT PRESERVE DEFINITION"

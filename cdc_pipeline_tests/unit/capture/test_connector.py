@@ -135,6 +135,24 @@ def test_postgresql_has_slot_and_publication_and_no_schema_history() -> None:
     assert built["unavailable.value.placeholder"] == UNAVAILABLE
 
 
+def test_postgresql_beats_in_its_log_and_captures_no_messages_of_others() -> None:
+    built = json_of("postgresql", heartbeat={"seconds": 7})
+    assert built["heartbeat.interval.ms"] == "7000"
+    assert "pg_logical_emit_message(true, 'cdc_pipeline'" in built["heartbeat.action.query"]
+    assert built["message.prefix.include.list"] == "cdc_pipeline"
+
+
+def test_mysql_beats_in_the_table_that_its_owner_names() -> None:
+    assert "heartbeat.action.query" not in json_of("mysql")
+    built = json_of("mysql", name="it's", heartbeat={"table": "ops.cdc`beat"})
+    assert built["heartbeat.action.query"].startswith(
+        "INSERT INTO `ops`.`cdc``beat` (replication, beat) VALUES ('it''s'"
+    )
+    assert built["heartbeat.interval.ms"] == "5000"
+    assert built["table.include.list"].endswith(r",ops\.cdc`beat")
+    assert built["database.include.list"] == "ops,shop"
+
+
 def test_oracle_keeps_a_schema_history() -> None:
     built = json_of("oracle")
     assert built["database.dbname"] == "shop"
