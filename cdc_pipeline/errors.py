@@ -136,6 +136,18 @@ class DefinitionChanged(CdcPipelineError):
     hint = "Copy it again: start --force-resync."
 
 
+class ChoicesImpossible(CdcPipelineError):
+    """Table {table} cannot be replicated as its options say: {problems}."""
+
+    hint = "Change them in the replication's file."
+
+
+class ChoicesChanged(CdcPipelineError):
+    """The options of table {table} (or hash_salt) are not those that it was copied with."""
+
+    hint = "Copy it again (resync, or start --force-resync), or take the change back."
+
+
 class ConnectUnavailable(CdcPipelineError):
     """Kafka Connect at {url} cannot be reached: {reason}"""
 

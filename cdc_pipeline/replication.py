@@ -18,6 +18,8 @@ from cdc_pipeline.copying.completion import make_foreign_keys
 from cdc_pipeline.copying.copy import Copier, CopyResult, OnProgress
 from cdc_pipeline.errors import (
     CdcPipelineError,
+    ChoicesChanged,
+    ChoicesImpossible,
     ConnectorFailed,
     ConsumerAlreadyRuns,
     DefinitionChanged,
@@ -127,7 +129,7 @@ class Replication:
         self._prepare_heartbeat()
         if self.registration.is_registered:
             try:
-                return self._keep_capture(sources)
+                return self._keep_capture(tables)
             except PositionLost:
                 if not force_resync:
                     raise
@@ -141,12 +143,12 @@ class Replication:
         if self.config.heartbeat_topic is not None:
             self.parts.broker.create_topics([self.config.heartbeat_topic])
 
-    def _keep_capture(self, sources: Sequence[TableId]) -> Position:
+    def _keep_capture(self, tables: Sequence[Replicated]) -> Position:
         position = Position(self.parts.connect.offsets(self.config.connector_name) or {})
         if position.offset:
             self.parts.source.check_position(position, self.config.slot_name)
-        self.parts.source.extend_capture(sources, self.config.slot_name)
-        self.registration.extend(sources, keyless=self._has_keyless(sources))
+        self.parts.source.extend_capture([table.source for table in tables], self.config.slot_name)
+        self.registration.extend(tables, keyless=self._has_keyless(tables))
         return position
 
     def _start_position(self, sources: Sequence[TableId], *, force_resync: bool) -> Position:
@@ -221,14 +223,14 @@ class Replication:
             raise NotCopied(tables="any table (there is no start position)")
         if not registration.is_registered:
             self.parts.source.check_position(Position.from_text(position), self.config.slot_name)
-        sources = [table.source for table in self.tables]
-        registration.register(sources, Position.from_text(position), keyless=self._has_keyless(sources))
+        registration.register(self.tables, Position.from_text(position), keyless=self._has_keyless(self.tables))
         status = self.parts.connect.status(self.config.connector_name)
         self.say(f"Connector {self.config.connector_name} is {status['connector']}, {len(status['tasks'])} task(s)")
         return status
 
-    def _has_keyless(self, sources: Sequence[TableId]) -> bool:
-        return not all(shape.key for shape in self.parts.source.shapes(sources).values())
+    def _has_keyless(self, tables: Sequence[Replicated]) -> bool:
+        shapes = self.parts.source.shapes([table.source for table in tables])
+        return not all(shape.key for shape in shapes.values())
 
     def _check_copies(self) -> None:
         """Every table has its watermark, and is still defined as it was when it was copied."""
@@ -236,11 +238,20 @@ class Replication:
         missing = [t for t in self.tables if t.source not in records or records[t.source].state not in HAS_WATERMARK]
         if missing:
             raise NotCopied(tables=", ".join(str(table.source) for table in missing))
-        shapes = self.parts.source.shapes([table.source for table in self.tables])
+        self._check_choices()
+        shapes = self.parts.shapes(self.tables)
         for table in self.tables:
             copied = records[table.source].shape
             if copied is None or shapes[table.source].fingerprint != copied.fingerprint:
                 raise DefinitionChanged(table=table.source)
+
+    def _check_choices(self) -> None:
+        """What the target holds was copied by the choices that the replication's file has now."""
+        records = self.parts.state.table_records()
+        for table in self.tables:
+            record = records.get(table.source)
+            if record and record.state in HAS_WATERMARK and record.shape and record.shape.choices != table.choices:
+                raise ChoicesChanged(table=table.source)
 
     # -- step 4 -------------------------------------------------------------------------------------------------
 
@@ -258,6 +269,7 @@ class Replication:
         until that one has caught up (or returns at once); with `join`, it shares the work of that one."""
         self.say("STEP 4/4: Starting consumer with fresh group ID...")
         self._require_start()
+        self._check_choices()
         should_stop = should_stop or threading.Event()
         caught_up = self.caught_up() if until_caught_up else None
         holder = self.parts.state.consumer() if join else None
@@ -280,19 +292,24 @@ class Replication:
     def _changes(self) -> Changes:
         """How the source's tables differ from what was copied of them."""
         records = self.parts.state.table_records()
-        selected = {table.source for table in self.parts.resolve(self.parts.source.tables())[0]}
-        shapes = self.parts.source.shapes(sorted(selected))
+        selected = {table.source: table for table in self.parts.resolve(self.parts.source.tables())[0]}
         changes = Changes()
         for table, record in records.items():
             if record.state not in HAS_WATERMARK or record.shape is None:
                 continue
-            if table not in shapes:
+            if table not in selected:
                 changes.gone[table] = SourceTableGone(table=table)
-            elif shapes[table].fingerprint != record.shape.fingerprint:
-                changes.changed.add(table)
+                continue
+            try:
+                shape = self.parts.shapes([selected[table]])[table]
+            except ChoicesImpossible as error:
+                changes.gone[table] = error
+            else:
+                if shape.fingerprint != record.shape.fingerprint:
+                    changes.changed.add(table)
         if self.config.schema_changes == "stop":
             return Changes(gone={**changes.gone, **{table: TableChanged(table=table) for table in changes.changed}})
-        changes.new = {table for table in selected if table not in records}
+        changes.new = selected.keys() - records.keys()
         return changes
 
     def _copy_changed(self, table: TableId) -> CdcPipelineError | None:
@@ -375,7 +392,7 @@ class Replication:
 
     @property
     def _retrier(self) -> Retrier:
-        return Retrier(self.parts.target, self.parts.state, unavailable=UNAVAILABLE)
+        return Retrier(self.parts.target, self.parts.state, unavailable=UNAVAILABLE, salt=self.config.salt)
 
     def retry_set_aside(self, name: str | None = None, row_key: str | None = None) -> Retried:
         done = self._retrier.retry(self.set_aside(name, row_key))

@@ -7,12 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cdc_pipeline.capture.connector import get_connector_config_for_database
+from cdc_pipeline.choices import Change
 from cdc_pipeline.copying.resync import is_live, planned
 from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.type_table import Fate, fate
-from cdc_pipeline.errors import CdcPipelineError, ResyncImpossible, TargetNotEmpty, UnsupportedType
+from cdc_pipeline.errors import (
+    CdcPipelineError,
+    ChoicesChanged,
+    ChoicesImpossible,
+    ResyncImpossible,
+    TargetNotEmpty,
+    UnsupportedType,
+)
 from cdc_pipeline.model import Check, Column, Replicated, TableId, TableShape, problems
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.projection import choice_problems, project
 from cdc_pipeline.state import IN_COPY, TableRecord
 
 
@@ -86,7 +95,13 @@ def _check_source(parts: Parts, found: Validation) -> None:
         found.checks.append(Check(f"source table {name}", fix))
     shapes = parts.source.shapes([table.source for table in tables])
     for table in tables:
-        unsupported = [column for column in shapes[table.source].columns if column.type is None]
+        problems = list(choice_problems(shapes[table.source], table.choices))
+        if problems:
+            error = ChoicesImpossible(table=table.source, problems="; ".join(problems))
+            found.checks.append(Check(f"source table {table.source} options", str(error)))
+        else:
+            shapes[table.source] = project(shapes[table.source], table.choices)
+        unsupported = [column.source for column in shapes[table.source].columns if column.source.type is None]
         for column in unsupported:
             reason = parts.source.dialect.refusal(column.declared)
             error = UnsupportedType(column=column.name, table=table.source, type=column.declared, reason=reason)
@@ -116,10 +131,11 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
         too_long = _too_long_names(parts.target.dialect, table, found.shapes[table.source])
         if too_long:
             found.checks.append(Check(f"target table {table.target}", too_long))
-        elif table.target in shapes and all(c.type for c in found.shapes[table.source].columns):
+        elif table.target in shapes and all(c.source.type for c in found.shapes[table.source].columns):
             problem = shape_problem(parts, found.shapes[table.source], shapes[table.target])
             if problem and force_resync and table.source in records:
                 problem = _resync_problem(parts, table, records[table.source], found.shapes[table.source], problem)
+            problem = problem or ("" if force_resync else _choices_problem(table, records))
             problem = problem or ("" if force_resync or adopt else _data_problem(parts, table, records))
             found.checks.append(Check(f"target table {table.target}", problem))
 
@@ -152,13 +168,27 @@ def _mapping(parts: Parts, source: TableShape, target: TableShape | None) -> lis
         in_key = column.name in source.key
         expected = _fate(parts, column, in_key)
         becomes = there.get(column.name, expected.becomes)
-        kind = str(column.type or "")
-        mappings.append(ColumnMapping(column.name, column.declared, kind, becomes, in_key, expected.note))
+        lost = expected.note if column.change is Change.NONE else ""
+        kind, note = str(column.type or ""), "; ".join(filter(None, (_chosen(column), lost)))
+        added = column.change is Change.DELETED_AT
+        name, declared = (column.name, "") if added else (column.source.name, column.source.declared)
+        mappings.append(ColumnMapping(name, declared, kind, becomes, in_key, note))
     return mappings
 
 
+def _chosen(column: Column) -> str:
+    """What the table's owner chose for it."""
+    what = {
+        Change.HASH: f"SHA-256{' of salt and text' if column.text else ''}",
+        Change.MASK: f"replaced by {column.text!r}",
+        Change.DELETED_AT: "set when the source deletes the row",
+    }.get(column.change, "")
+    renamed = f"called {column.name} in the target" if column.source.name != column.name else ""
+    return "; ".join(filter(None, (renamed, what)))
+
+
 def _fate(parts: Parts, column: Column, in_key: bool) -> Fate:
-    if column.type is None:
+    if column.type is None or column.source.type is None:
         return Fate("", refused=parts.source.dialect.refusal(column.declared))
     return fate(parts.config.source.kind, parts.config.target.kind, column.type, in_key=in_key)
 
@@ -196,6 +226,13 @@ def _resync_problem(parts: Parts, table: Replicated, record: TableRecord, shape:
     return ""
 
 
+def _choices_problem(table: Replicated, records: Mapping[TableId, TableRecord]) -> str:
+    """Refuse before the connector is told of columns that the stream would miss, or of ones that the target lacks."""
+    record = records.get(table.source)
+    copied = record.shape if record is not None and record.watermark else None
+    return str(ChoicesChanged(table=table.source)) if copied and copied.choices != table.choices else ""
+
+
 def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, TableRecord]) -> str:
     """Refuse rows of which nobody knows which changes they hold."""
     record = records.get(table.source)
@@ -217,8 +254,7 @@ def _check_topics(parts: Parts, found: Validation) -> None:
 def _check_connector(parts: Parts, found: Validation) -> None:
     """The plugin is there, and accepts the configuration: it logs in to the source itself to tell."""
     keyless = not all(shape.key for shape in found.shapes.values())
-    tables = [table.source for table in found.tables]
-    config = get_connector_config_for_database(parts.config, tables, keyless=keyless)
+    config = get_connector_config_for_database(parts.config, found.tables, keyless=keyless)
     plugin = config["connector.class"]
     if plugin not in parts.connect.plugins():
         fix = f"is not in the worker's plugin.path: {plugin}; install its plugin and restart the worker"

@@ -46,6 +46,7 @@ class Assignment:
         tables: Mapping[str, TableId],
         *,
         unavailable: str,
+        salt: str,
     ) -> None:
         self.source = source
         self.state = state
@@ -53,6 +54,7 @@ class Assignment:
         self.run_id = run_id
         self.tables = tables
         self.unavailable = unavailable
+        self.salt = salt
         self.quarantine = Quarantine(state)
         self.claimed: dict[Partition, OffsetRecord] = {}
         self.waiting: set[Partition] = set()
@@ -147,7 +149,7 @@ class Assignment:
         if record.shape is None or record.watermark is None:
             raise ConsumerFenced(topic=topic, partition=0)
         watermark = self.source.watermark(record.watermark)
-        return TableStream(record, watermark, BatchBuilder(record.shape, self.unavailable), rows)
+        return TableStream(record, watermark, BatchBuilder(record.shape, self.unavailable, self.salt), rows)
 
     def _lost(self, claimed: Mapping[Partition, OffsetRecord]) -> dict[str, OffsetLost]:
         """Topics whose offset Kafka does not have."""

@@ -97,7 +97,8 @@ class Consumer:
 
     def _nothing_assigned(self) -> Assignment:
         return Assignment(
-            self.source, self.state, self.broker, self.run_id, self.tables, unavailable=self.unavailable
+            self.source, self.state, self.broker, self.run_id, self.tables,
+            unavailable=self.unavailable, salt=self.config.salt,
         )  # fmt: skip
 
     # -- the run ------------------------------------------------------------------------------------------------

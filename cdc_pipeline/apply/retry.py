@@ -29,10 +29,11 @@ class Retrier:
     """Works beside a running consumer: it holds the table's topic, so no batch commits meanwhile, and the consumer
     learns behind it (State.fence) which rows do not wait any more."""
 
-    def __init__(self, target: Target, state: State, *, unavailable: str) -> None:
+    def __init__(self, target: Target, state: State, *, unavailable: str, salt: str) -> None:
         self.target = target
         self.state = state
         self.unavailable = unavailable
+        self.salt = salt
         self.quarantine = Quarantine(state)
 
     def retry(self, items: Sequence[SetAside]) -> Retried:
@@ -55,7 +56,7 @@ class Retrier:
                 self.state.lock_topic(connection, topic)
                 waiting = [item for item in self.quarantine.of_table(connection, record.source) if item.row_key in rows]
                 for _, of_row in groupby(sorted(waiting, key=_order), key=lambda item: item.row_key):
-                    builder = BatchBuilder(shape, self.unavailable)
+                    builder = BatchBuilder(shape, self.unavailable, self.salt)
                     self._retry_row(connection, writer, record.target, builder, list(of_row), done)
                 self.state.fence(connection, topic)
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.databases.mysql import heartbeat as mysql_heartbeat
 from cdc_pipeline.databases.postgresql import heartbeat as postgresql_heartbeat
-from cdc_pipeline.model import TableId
+from cdc_pipeline.model import Replicated, TableId
 
 # What Debezium writes for an unchanged value that PostgreSQL did not log; nobody's data holds this text.
 UNAVAILABLE = "__cdc_pipeline_unavailable_7f1c9d2e__"
@@ -32,21 +32,38 @@ def translate_snapshot_mode(mode: str) -> str:
 
 
 def get_connector_config_for_database(
-    config: ReplicationConfig, tables: Sequence[TableId], snapshot_mode: str = STREAMING, *, keyless: bool = False
+    config: ReplicationConfig, tables: Sequence[Replicated], snapshot_mode: str = STREAMING, *, keyless: bool = False
 ) -> dict[str, str]:
     """The connector's configuration for these tables of the replication's source, whichever database it is. `keyless`:
     one of them has no primary key."""
-    if keyless and config.source.kind == "postgresql":
-        # Rows that one COPY wrote have one LSN; only their number in the transaction tells whether one comes again.
-        numbered = {**_transactions(config), "provide.transaction.metadata": "true"}
-        return {**get_postgresql_connector_config(config, tables, snapshot_mode), **numbered}
     builders = {
         "mysql": get_mysql_connector_config,
         "mariadb": get_mariadb_connector_config,
         "postgresql": get_postgresql_connector_config,
         "oracle": get_oracle_connector_config,
     }
-    return builders[config.source.kind](config, tables, translate_snapshot_mode(snapshot_mode))
+    sources = [table.source for table in tables]
+    built = builders[config.source.kind](config, sources, translate_snapshot_mode(snapshot_mode))
+    if keyless and config.source.kind == "postgresql":
+        # Rows that one COPY wrote have one LSN; only their number in the transaction tells whether one comes again.
+        built |= {**_transactions(config), "provide.transaction.metadata": "true"}
+    excluded = ",".join(pattern for table in tables for pattern in _excluded_columns(table))
+    return {**built, **({"column.exclude.list": excluded} if excluded else {})}
+
+
+def _excluded_columns(table: Replicated) -> list[str]:
+    """Patterns of the columns that shall not reach Kafka, `schema.table.column` for every source. Where the owner says
+    what to include, all others, also those that the table may get one day. Debezium would take `Name` for `name`, which
+    are two columns to PostgreSQL: hence the flag."""
+    prefix = f"(?-i){_pattern(str(table.source))}\\."
+    if table.choices.include:
+        return [f"{prefix}(?!(?:{'|'.join(map(_pattern, table.choices.include))})$).*"]
+    return [prefix + _pattern(name) for name in table.choices.exclude]
+
+
+def _pattern(name: str) -> str:
+    """Debezium splits the list at each comma that has no backslash."""
+    return re.escape(name).replace(",", "\\,")
 
 
 def get_mysql_connector_config(

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.definition import Definer, ForeignKey, Index, Names, candidates
+from cdc_pipeline.databases.projected import in_target_names
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Replicated, TableId, TableShape
+from cdc_pipeline.projection import project
 
 
 def complete(
@@ -25,7 +27,7 @@ def complete(
     definition, there = source.definition(shape), target.shape(made_in)
     if there is None:
         raise CdcPipelineError(reason=f"target table {table.target} is gone; copy {table.source} again")
-    notes = []
+    notes = list(definition.notes)
     for index in definition.indexes:
         planned, note = target.definer.plan(index, definition.family, shape, there)
         if planned is None:
@@ -102,14 +104,18 @@ def _advance_sequences(target: Target, table: TableId, columns: Sequence[str]) -
 def make_foreign_keys(source: Source, target: Target, tables: Sequence[Replicated]) -> list[str]:
     """Those between tables of the replication. Returns notes on those that the target cannot have."""
     targets = {table.source: table.target for table in tables}
-    sources = source.shapes([table.source for table in tables])
+    found = source.shapes([table.source for table in tables])
+    sources = {table.source: project(found[table.source], table.choices) for table in tables}
     shapes = target.shapes([table.target for table in tables])
     notes = []
     for table in tables:
         keys = source.definition(sources[table.source]).foreign_keys
         made = target.definition(shapes[table.target]).foreign_keys
         for key in keys:
-            reason = _make_foreign_key(target, table.target, key, targets, shapes, made)
+            wanted = in_target_names(key, sources[key.parent]) if key.parent in sources else key
+            reason = "what it refers to is not replicated as it is"
+            if wanted is not None:
+                reason = _make_foreign_key(target, table.target, wanted, targets, shapes, made)
             notes += [f"{table.source}: foreign key {key.name} left out: {reason}"] if reason else []
     return notes
 

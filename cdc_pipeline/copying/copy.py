@@ -27,6 +27,7 @@ from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, GeneratedColumnMissing
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape
+from cdc_pipeline.projection import project
 from cdc_pipeline.state import HAS_WATERMARK, State, TableRecord, TableState
 
 OnProgress = Callable[[TableId, int, int], None]  # table, rows so far, rows that the source had at the start
@@ -106,9 +107,9 @@ class Copier:
             return self._copy(table, force=force, adopt=adopt)
 
     def _copy(self, table: Replicated, *, force: bool, adopt: bool) -> CopyResult:
-        shape = self.source.shapes([table.source])[table.source]
+        shape = project(self.source.shapes([table.source])[table.source], table.choices)
         notes = self._ensure_target(table, shape)
-        source_rows, target_rows = self.source.count(table.source), self.target.count(table.target)
+        source_rows, target_rows = self.source.count_replicated(shape), self.target.count(table.target)
         self.say(f"{table.source}: Source table has {source_rows} rows")
         self.say(f"{table.source}: Target table already has {target_rows} rows")
         record = self.state.table_records()[table.source]

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from sqlalchemy import Connection
 
+from cdc_pipeline.choices import DELETED_AT
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Database
 from cdc_pipeline.databases.refusal import value_refused
@@ -19,6 +20,7 @@ from cdc_pipeline.model import Check, Column, ColumnType, Kind, Row, RowBatch, T
 STAGE_GROUP = "_cdc_group"  # which part of a batch a staged row belongs to
 STAGE_ORIGIN = "_cdc_origin_"  # with the number of a key's column: the key that a moved row had before
 DELETED, WHOLE, FIRST_PARTIAL = 0, 1, 2
+TRUNCATED = -1  # where deletes are soft: only tables with a key have that, and others the negative groups
 GROUP_TYPE = ColumnType(Kind.INTEGER, 32)
 
 
@@ -137,6 +139,8 @@ class Writer:
         for group, (partial_names, partial_rows) in enumerate(batch.partials.items(), FIRST_PARTIAL):
             rows += [(str(group), *_spread(partial_names, row, names)) for row in partial_rows]
         rows += [(str(-number), *row) for number, row in enumerate(batch.removed, 1)]
+        if batch.truncated_at:
+            rows.append((str(TRUNCATED), *_spread((DELETED_AT,), (batch.truncated_at,), names)))
         if rows:
             columns = [(STAGE_GROUP, GROUP_TYPE), *((c.name, c.canonical) for c in batch.shape.columns)]
             if batch.moved:
@@ -156,6 +160,10 @@ class Writer:
         target = self.target
         if batch.moved:
             self._complete_moved(table, stage, batch)
+        if batch.truncated_at:
+            quote = target.dialect.quote
+            condition = f"t.{quote(DELETED_AT)} IS NULL AND s.{quote(STAGE_GROUP)} = {TRUNCATED}"
+            self._run(target.update_join(table, stage, [DELETED_AT], condition))
         if batch.deletes:
             condition = f"{self._same_key(batch)} AND s.{target.dialect.quote(STAGE_GROUP)} = {DELETED}"
             self._run(target.delete_join(table, stage, condition))
@@ -187,10 +195,13 @@ class Writer:
 
     def _complete_moved(self, table: TableId, stage: str, batch: RowBatch) -> None:
         """Make whole rows of partial ones that had another key before, while the table still has that key. One that
-        is not there has moved already (its event came again), and changes in part what has its key now."""
+        is not there has moved already (its event came again), and changes in part what has its key now. One that is
+        marked is none: before this batch marks anything, so that the old row counts which the batch itself marks."""
         quote, there = self.target.dialect.quote, self.target.dialect.table(table)
         staged = quote(stage)
         origin = " AND ".join(f"t.{quote(name)} = {staged}.{quote(o)}" for o, name in _origins(batch.shape).items())
+        if batch.shape.choices.soft_delete:
+            origin += f" AND t.{quote(DELETED_AT)} IS NULL"
         for number, names in enumerate(batch.partials, FIRST_PARTIAL):
             missing = [quote(name) for name in batch.shape.names if name not in names]
             values = [f"{name} = (SELECT t.{name} FROM {there} t WHERE {origin})" for name in missing]
@@ -204,8 +215,16 @@ class Writer:
         for number, names in enumerate(batch.partials, FIRST_PARTIAL):
             changed = [name for name in names if name not in batch.shape.key]
             if changed:
-                condition = f"{self._same_key(batch)} AND {group} = {number}"
+                condition = f"{self._same_key(batch)} AND {group} = {number}{self._unmarked(batch)}"
                 self._run(self.target.update_join(table, stage, changed, condition))
+
+    def _unmarked(self, batch: RowBatch, stage: str = "s") -> str:
+        """Where deletes are soft: but for the rows that were marked before. Those that this batch's TRUNCATE has just
+        marked are still to get what the batch changed in them before it: of two marks the earlier one holds."""
+        if not batch.shape.choices.soft_delete:
+            return ""
+        deleted_at = self.target.dialect.quote(DELETED_AT)
+        return f" AND (t.{deleted_at} IS NULL OR t.{deleted_at} >= {stage}.{deleted_at})"
 
     def _completed_partials(self, table: TableId, stage: str, batch: RowBatch) -> Iterator[str]:
         """Statements that make whole rows of the stage's partial ones; a row that the table lacks stays away."""
@@ -214,7 +233,8 @@ class Writer:
         same_key = " AND ".join(f"t.{quote(name)} = {staged}.{quote(name)}" for name in batch.shape.key)
         for number, names in enumerate(batch.partials, FIRST_PARTIAL):
             is_partial = f"{staged}.{group} = {number}"
-            yield f"DELETE FROM {staged} WHERE {is_partial} AND NOT EXISTS (SELECT 1 FROM {there} t WHERE {same_key})"
+            same = same_key + self._unmarked(batch, staged)
+            yield f"DELETE FROM {staged} WHERE {is_partial} AND NOT EXISTS (SELECT 1 FROM {there} t WHERE {same})"
             missing = [quote(name) for name in batch.shape.names if name not in names]
             values = [f"{name} = (SELECT t.{name} FROM {there} t WHERE {same_key})" for name in missing]
             yield f"UPDATE {staged} SET {', '.join([*values, f'{group} = {WHOLE}'])} WHERE {is_partial}"

@@ -15,6 +15,7 @@ from cdc_pipeline.databases.json_text import plain_numbers
 from cdc_pipeline.databases.mysql import heartbeat
 from cdc_pipeline.databases.mysql import watermark as watermarks
 from cdc_pipeline.databases.mysql.database import MySqlDatabase
+from cdc_pipeline.databases.mysql.dialect import SALT
 from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.databases.mysql.reader import RawReader
 from cdc_pipeline.databases.mysql.trail import BinlogTrail
@@ -55,6 +56,10 @@ class MySqlSource(MySqlDatabase, Source):
     how_to_set = "SET PERSIST {name} = '{wanted}'"
     privileges: Sequence[str] = ("REPLICATION SLAVE", "REPLICATION CLIENT")
     locks_tables = True
+
+    def tell_salt(self, connection: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET {SALT} = %s", (self.hash_salt,))
 
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
         with self.connect() as connection:
@@ -197,6 +202,8 @@ class MySqlSource(MySqlDatabase, Source):
         """
         with self.explained():
             reader = RawReader(self.url, self.options)
+            if self.hash_salt:
+                self.tell_salt(reader.connection)
         try:
             yield MySqlSnapshot(reader, self._take_watermark(reader, shape), self)
         finally:

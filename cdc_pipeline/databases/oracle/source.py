@@ -64,7 +64,10 @@ class OracleSnapshot(Snapshot):
 
 class OracleSource(OracleDatabase, Source):
     def flashback(self, shape: TableShape) -> str:
-        return f"{self.dialect.select(shape)} AS OF SCN :scn"
+        return self.dialect.select(shape, " AS OF SCN :scn")
+
+    def tell_salt(self, connection: Any) -> None:
+        """Nothing: config.py refuses a salt for this source."""
 
     # -- step 1 -------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.definition import bytes_of
 from cdc_pipeline.databases.postgresql.dialect import may_arrive_as_null
 from cdc_pipeline.model import Check, TableId, TableShape
+from cdc_pipeline.projection import moves_in_and_out, source_columns
 
 FULL = "f"
+_NEVER_TOASTED = 1900  # bytes: the server moves values out of rows of more than 2,000
 _RELATIONS = text(
     "SELECT n.nspname, c.relname, c.relkind = 'f' OR c.relpersistence <> 'p', c.relreplident, "
     "coalesce((SELECT bool_or(CASE c.relreplident WHEN 'd' THEN i.indisprimary AND i.indimmediate "
@@ -58,8 +61,13 @@ def identity_checks(dialect: Dialect, shape: TableShape, found: Sequence[Relatio
         wanted, lacks = "FULL", "has a DEFERRABLE primary key, by which the server does not tell its rows"
     if wrong:
         checks.append(Check(f"{label} replica identity", f"{lacks}; run: {_alter(dialect, wrong, wanted)}"))
+    short = [r for r in found if r.identity != FULL]
+    if short and moves_in_and_out(shape) and _may_be_toasted(shape):
+        # What an UPDATE leaves as it is would be missing in a row that it moves into what is replicated.
+        fix = f"`where` needs whole rows in the log; run: {_alter(dialect, short, 'FULL')}"
+        checks.append(Check(f"{label} rows for where", fix))
     unsafe = ", ".join(c.name for c in shape.columns if may_arrive_as_null(c))
-    if unsafe and (short := [r for r in found if r.identity != FULL]):
+    if unsafe and short:
         reason = f"Debezium sends NULL for a long array that an UPDATE leaves as it is ({unsafe})"
         checks.append(Check(f"{label} arrays", f"{reason}; run: {_alter(dialect, short, 'FULL')}"))
     unlogged = ", ".join(str(r.table) for r in found if r.unlogged)
@@ -69,6 +77,14 @@ def identity_checks(dialect: Dialect, shape: TableShape, found: Sequence[Relatio
         fix = "other tables inherit from it, and their changes come under their own names: replicate those tables, "
         checks.append(Check(f"{label} heirs", f"{fix}or end it by ALTER TABLE … NO INHERIT, or use partitions"))
     return checks
+
+
+def _may_be_toasted(shape: TableShape) -> bool:
+    """Whether a row may be so long that the server keeps values apart, and does not log them where they stay."""
+    if shape.choices.include or shape.choices.exclude:
+        return True  # what is left out makes the row longer too
+    widths = [bytes_of(column.source.canonical) for column in source_columns(shape)]
+    return any(width is None for width in widths) or sum(width or 0 for width in widths) > _NEVER_TOASTED
 
 
 def _alter(dialect: Dialect, found: Sequence[Relation], identity: str) -> str:

@@ -14,6 +14,7 @@ from cdc_pipeline.databases.copy_text import without_control_escapes
 from cdc_pipeline.databases.postgresql.catalogue import unpublished
 from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
 from cdc_pipeline.databases.postgresql.definition import VERSION_18, server_version
+from cdc_pipeline.databases.postgresql.dialect import SALT
 from cdc_pipeline.databases.postgresql.heartbeat import PREFIX
 from cdc_pipeline.databases.postgresql.identity import FULL, identity_checks, relations
 from cdc_pipeline.databases.postgresql.trail import WalTrail
@@ -45,6 +46,11 @@ class PostgreSqlSnapshot(Snapshot):
 
 
 class PostgreSqlSource(PostgreSqlDatabase, Source):
+    def tell_salt(self, connection: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config(%s, %s, false)", (SALT, self.hash_salt))
+        connection.commit()  # a rollback would take it back
+
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
         user = self.dialect.quote(self.url.username or "")
         with self.connect() as connection:

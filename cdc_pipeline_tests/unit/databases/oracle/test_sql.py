@@ -140,11 +140,12 @@ def test_every_statement_of_the_source_parses(monkeypatch: pytest.MonkeyPatch) -
     opened.shapes([shape.table])
     opened.count(shape.table)
     opened.is_empty(shape.table)
-    opened.checksum(shape.table, columns)
-    list(opened.row_hashes(shape.table, columns, shape.key))
+    rows = opened.dialect.replicated(shape)
+    opened.checksum(rows, columns)
+    list(opened.row_hashes(rows, columns, shape.key))
     long: list[str] = []
     monkeypatch.setattr(reader, "batches", lambda _, sql, __: long.append(sql) or iter(()))
-    list(opened.row_hashes(shape.table, [*columns, ("long", ColumnType(Kind.TEXT))], shape.key))
+    list(opened.row_hashes(rows, [*columns, ("long", ColumnType(Kind.TEXT))], shape.key))
     assert len(recorder.statements) >= 18
     for sql in (*recorder.statements, *long):
         parse(sql)
