@@ -23,6 +23,7 @@ class Heart:
         self.desired = Desired.RUNNING
         self._told: tuple[ConsumerState, int, str] = (ConsumerState.STARTING, 0, "")
         self._end = threading.Event()
+        self._one_at_a_time = threading.Lock()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Heart:
@@ -46,7 +47,8 @@ class Heart:
 
     def _beat(self) -> None:
         try:
-            self.lost = not self.state.beat(self.run_id, *self._told)
+            with self._one_at_a_time:  # or a beat that began before STOPPED was told would be written after it
+                self.lost = not self.state.beat(self.run_id, *self._told)
             self.desired = self.state.desired
         except CdcPipelineError as error:
             if not error.retryable:
