@@ -227,8 +227,9 @@ def test_events_in_quarantine_are_listed_retried_and_discarded(shop: Shop) -> No
 
     listed = quarantine()
     assert listed["set_aside"] == 2
-    assert [record.data["row"] for record in listed["events in quarantine"]] == ['{"id": 100}', '{"id": 101}']
-    assert "longer than that" in listed["events in quarantine"][0].data["error"]
+    events = listed["events in quarantine"].records
+    assert [record.data["row"] for record in events] == ['{"id": 100}', '{"id": 101}']
+    assert "longer than that" in events[0].data["error"]
     assert quarantine(action="DISCARD", row='{"id": 100}') == {"discarded": 1, "set_aside": 0}
     assert quarantine(action="RETRY") | {"events in quarantine": None} == {
         "applied": 0, "stay": 1, "set_aside": 1, "events in quarantine": None,

@@ -280,6 +280,7 @@ def test_two_resyncs_of_a_table_follow_one_another(
         thread.start()
         wait_until(waiting.is_set, "waiting")
         assert results == []
+        made.run("source", "UPDATE stock SET note = 'meanwhile' WHERE id = 5")
     thread.join()
     assert [(result.outcome, result.error) for result in results] == [("reloaded", None)]
     assert results[0].watermark != first
