@@ -318,8 +318,8 @@ def test_status_tells_connector_consumer_and_every_table(shop: Scenario) -> None
     assert status.returncode == GOOD, status.stdout
     answer = data(status)
     assert answer.keys() == {
-        "replication", "desired", "connector", "consumer", "joined", "tables", "lag_events", "lag_seconds", "last_error",
-        "errors", "heartbeat_age_seconds",
+        "replication", "desired", "connector", "consumer", "joined", "tables", "lag_events", "lag_seconds",
+        "last_error", "errors", "heartbeat_age_seconds",
     }  # fmt: skip
     assert (answer["replication"], answer["desired"]) == (shop.name, "running")
     assert (answer["connector"]["name"], answer["connector"]["state"]) == (connector(shop), "RUNNING")
