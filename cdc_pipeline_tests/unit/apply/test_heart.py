@@ -1,0 +1,42 @@
+"""The consumer's heartbeat: what it told last is what stays."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, cast
+
+from cdc_pipeline.apply.heart import Heart
+from cdc_pipeline.state import ConsumerState, Desired, State
+
+
+class SlowState:
+    """Writes RUNNING only when it is let go on."""
+
+    desired = Desired.RUNNING
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.written: list[ConsumerState] = []
+
+    def beat(self, _run_id: str, consumer: ConsumerState, *_: Any) -> bool:
+        if consumer is ConsumerState.RUNNING:
+            self.begun.set()
+            assert self.go_on.wait(30)
+        self.written.append(consumer)
+        return True
+
+
+def test_a_beat_that_began_before_the_end_is_not_written_after_it() -> None:
+    state = SlowState()
+    heart = Heart(cast(State, state), "run")
+    slow, last = (
+        threading.Thread(target=heart.tell, args=[told]) for told in (ConsumerState.RUNNING, ConsumerState.STOPPED)
+    )
+    slow.start()
+    assert state.begun.wait(30)
+    last.start()
+    last.join(0.2)  # as long as it would take to overtake
+    state.go_on.set()
+    slow.join()
+    last.join()
+    assert state.written == [ConsumerState.RUNNING, ConsumerState.STOPPED]
