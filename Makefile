@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-oracle lint check format up status down constraints clean
+.PHONY: help setup demo test soak test-oracle lint check format up status down constraints clean
 
 BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
@@ -46,6 +46,9 @@ demo: setup ## Show the whole pipeline at work, until Ctrl-C (make demo ARGS=--h
 
 test: setup ## Run all tests; they start the servers that they need (make test ARGS="-k copy")
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: setup ## Random workloads with kills and re-syncs, of these seeds (make soak SEEDS=3,100-120)
+	SEEDS=$(SEEDS) $(BIN)/python -m pytest $(ARGS) cdc_pipeline_tests/acceptance/test_soak.py
 
 test-oracle: setup ## Test against your Oracle (CDC_PIPELINE_ORACLE_URL=oracle://user:password@host:1521/service)
 	$(BIN)/python -m pytest -o 'norecursedirs=.*' $(ARGS) cdc_pipeline_tests/oracle

@@ -59,7 +59,7 @@ def main() -> None:
 main.add_command(local)
 
 
-def command(name: str) -> Callable[[Callable[..., int]], click.Command]:
+def command(name: str, of: click.Group = main) -> Callable[[Callable[..., int]], click.Command]:
     """A command of one replication: finds it, turns our errors into one line and exit code 2."""
 
     def wrap(action: Callable[..., int]) -> click.Command:
@@ -74,7 +74,7 @@ def command(name: str) -> Callable[[Callable[..., int]], click.Command]:
                 sys.exit(NOT_DONE)
 
         which = click.option("-r", "--replication", "name", help="Which one (default: the only one there is).")
-        return main.command(name)(which(update_wrapper(run, action)))
+        return of.command(name)(which(update_wrapper(run, action)))
 
     return wrap
 
@@ -147,7 +147,7 @@ def _show_mapping(replicated: Replicated, columns: Sequence[ColumnMapping]) -> N
 
 
 @command("start")
-@click.option("--force-resync", is_flag=True, help="Reload tables whose target has data already.")
+@click.option("--force-resync", is_flag=True, help="Copy again what is there already; it serves meanwhile.")
 @click.option("--adopt", is_flag=True, help="Vouch that targets with data equal their source now.")
 @until_caught_up_option
 def start(replication: Replication, force_resync: bool, adopt: bool, until_caught_up: bool) -> int:
@@ -177,7 +177,7 @@ def copy(replication: Replication, tables: tuple[str, ...], force_resync: bool, 
 @command("resync")
 @click.argument("tables", nargs=-1, required=True)
 def resync(replication: Replication, tables: tuple[str, ...]) -> int:
-    """Copy tables again, while the consumer goes on with all others."""
+    """Copy tables again, while the consumer goes on with the old ones, and readers too."""
     return _copy(replication, tables, force_resync=True, adopt=False)
 
 
@@ -201,12 +201,16 @@ def register(replication: Replication) -> int:
 @command("consume")
 @until_caught_up_option
 @click.option("--group", help="Use this consumer group instead of a fresh one.")
-def consume(replication: Replication, until_caught_up: bool, group: str | None) -> int:
+@click.option("--join", is_flag=True, help="Share the work of a consumer that runs already.")
+def consume(replication: Replication, until_caught_up: bool, group: str | None, join: bool) -> int:
     """Step 4: apply changes (until Ctrl-C)."""
     with ended_by_signals() as should_stop:
-        progress = replication.consume(should_stop, until_caught_up=until_caught_up, group=group)
-    click.echo(f"{progress.applied} changes applied ({progress.dropped} were in a copy already)")
-    return GOOD
+        progress = replication.consume(should_stop, until_caught_up=until_caught_up, group=group, join=join)
+    click.echo(f"{progress.applied} changes applied ({progress.dropped} were in the target already)")
+    waiting = len(replication.set_aside())
+    if waiting:
+        click.echo(f"Error: {waiting} events are set aside; see `cdc-pipeline quarantine list`", err=True)
+    return NOT_GOOD if waiting else GOOD
 
 
 @command("status")
@@ -226,12 +230,15 @@ def _show_status(answer: dict[str, Any]) -> None:
     tasks = ", ".join(f"task {task['id']} {task['state']}" for task in connector["tasks"])
     console.print(f"Connector  {connector['name']}: {connector['state']} {tasks}")
     console.print(f"Consumer   {consumer['group'] or '-'}: {consumer['state']} (wanted: {answer['desired']})")
+    for other in answer["joined"]:
+        console.print(f"           joined by process {other['pid']} on {escape(other['host'])}: {other['state']}")
     console.print(f"Lag        {answer['lag_events']} events, {answer['lag_seconds']} s")
     table = Table("source", "target", "state")
-    for name in ("copied", "inserted", "updated", "deleted", "lag"):
+    for name in ("copied", "inserted", "updated", "deleted", "lag", "set aside"):
         table.add_column(name, justify="right")
     for row in answer["tables"]:
-        numbers = (row["rows_copied"], row["inserted"], row["updated"], row["deleted"], row["lag_events"])
+        fields = ("rows_copied", "inserted", "updated", "deleted", "lag_events", "set_aside")
+        numbers = [row[field] for field in fields]
         names = (escape(row["source"]), escape(row["target"]))
         table.add_row(*names, row["state"], *(f"{number:,}" for number in numbers))
     console.print(table)
@@ -280,8 +287,64 @@ def _wish(name: str, desired: Desired, help: str) -> None:
 
 
 _wish("pause", Desired.PAUSED, "The consumer stays, but applies nothing until `resume`.")
-_wish("resume", Desired.RUNNING, "Go on after `pause` or `stop`.")
+_wish("resume", Desired.RUNNING, "Go on after `pause` or `stop`, also with tables that have stopped.")
 _wish("stop", Desired.STOPPED, "End the consumer, and do not start it again until `resume` or `start`.")
+
+
+@main.group()
+def quarantine() -> None:
+    """Events that could not be applied, and those of the same rows that wait behind them."""
+
+
+table_option = click.option("--table", help="Only of this table of the source.")
+row_option = click.option("--row", help="Only of the row with this key, as `list` shows it.")
+
+
+@command("list", of=quarantine)
+@table_option
+@as_json
+def quarantine_list(replication: Replication, table: str | None, as_json: bool) -> int:
+    """What is set aside, and why."""
+    items = replication.set_aside(table)
+    if as_json:
+        rows = [
+            {
+                "source": str(item.table), "row": item.row_key, "topic": item.topic, "partition": item.partition,
+                "offset": item.offset, "error": item.error, "since": str(item.since), "event": item.value,
+            }
+            for item in items
+        ]  # fmt: skip
+        click.echo(json.dumps({"events": rows}, indent=2))
+    else:
+        shown = Table("source", "row", "offset", "since", "error")
+        for item in items:
+            cells = (str(item.table), item.row_key, str(item.offset), f"{item.since:%Y-%m-%d %H:%M:%S}", item.error)
+            shown.add_row(*map(escape, cells))
+        console.print(shown if items else "Nothing is set aside.")
+    return NOT_GOOD if items else GOOD
+
+
+@command("retry", of=quarantine)
+@table_option
+@row_option
+def quarantine_retry(replication: Replication, table: str | None, row: str | None) -> int:
+    """Apply them again, in their order: after the target can take them."""
+    done = replication.retry_set_aside(table, row)
+    click.echo(f"{done.applied} events applied, {done.left} stay")
+    return NOT_GOOD if done.left else GOOD
+
+
+@command("discard", of=quarantine)
+@table_option
+@row_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def quarantine_discard(replication: Replication, table: str | None, row: str | None, yes: bool) -> int:
+    """Forget them. Their rows stay in the target as they are, which is not as the source has them."""
+    count = len(replication.set_aside(table, row))
+    if count and not yes and not click.confirm(f"Forget {count} events?"):
+        return NOT_GOOD
+    click.echo(f"{replication.discard_set_aside(table, row)} events discarded")
+    return GOOD
 
 
 @command("teardown")

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -22,6 +22,8 @@ from sqlalchemy.exc import ArgumentError
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
+from cdc_pipeline.choices import DELETED_AT, Choices, fingerprint_of_salt
+from cdc_pipeline.condition import columns_of, parse
 from cdc_pipeline.errors import ConfigError
 from cdc_pipeline.model import TableId
 
@@ -52,6 +54,9 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "event.deserialization.failure.handling.mode",
         "event.processing.failure.handling.mode",
         "field.name.adjustment.mode",
+        "header.converter",
+        "heartbeat.action.query",
+        "header.converter.schemas.enable",
         "heartbeat.interval.ms",
         "inconsistent.schema.handling.mode",
         "hstore.handling.mode",
@@ -63,6 +68,8 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "lob.enabled",
         "log.mining.strategy",
         "message.key.columns",
+        "message.prefix.exclude.list",
+        "message.prefix.include.list",
         "money.fraction.digits",
         "name",
         "offset.mismatch.strategy",
@@ -175,11 +182,78 @@ class Connect(_Model):
     verify_tls: bool | str = True
 
 
+class Heartbeat(_Model):
+    """What travels from source to target while nobody writes."""
+
+    seconds: int = Field(5, ge=1, le=3600, description="between two of them")
+    table: str | None = Field(None, description="[database.]table of a MySQL source to beat in")
+
+
 class TableRule(_Model):
     """A table or a pattern of tables (`orders`, `shop_*`, `sales.orders`), and what to do with it."""
 
     pattern: str
     target: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    rename: dict[str, str] = Field(default_factory=dict)
+    hash: tuple[str, ...] = ()
+    mask: dict[str, str] = Field(default_factory=dict)
+    where: str = ""
+    delete: Literal["hard", "soft"] = "hard"
+
+    @field_validator("where")
+    @classmethod
+    def _is_a_condition(cls, value: str) -> str:
+        parse(value)
+        return value
+
+    @field_validator("rename", "mask")
+    @classmethod
+    def _says_something(cls, value: dict[str, str]) -> dict[str, str]:
+        empty = next((name for name, text in value.items() if not text or "\0" in text), None)
+        if empty is not None:
+            raise ValueError(f"{empty} needs a text of at least one character, and none of them NUL")
+        return value
+
+    @model_validator(mode="after")
+    def _choices_go_together(self) -> TableRule:
+        """As far as the file alone tells; projection.py asks the table."""
+        if self.include and self.exclude:
+            raise ValueError("include and exclude exclude each other: what is not included is left out")
+        both = sorted(set(self.hash) & self.mask.keys())
+        if both:
+            raise ValueError(f"{both[0]} is both hashed and masked")
+        asked = columns_of(parse(self.where)) if self.where else frozenset()
+        for option, names in {"rename": self.rename, "hash": self.hash, "mask": self.mask, "where": asked}.items():
+            gone = sorted(n for n in names if n in self.exclude or (self.include and n not in self.include))
+            if gone:
+                raise ValueError(f"{option}: column {gone[0]} is left out of what is replicated")
+        return self
+
+    @model_validator(mode="after")
+    def _new_names_differ(self) -> TableRule:
+        names = [name.lower() for name in self.rename.values()]
+        twice = next((name for name in self.rename.values() if names.count(name.lower()) > 1), None)
+        if twice is not None:
+            raise ValueError(f"rename: two columns would be called {twice}")
+        if self.delete == "soft" and DELETED_AT in names:
+            raise ValueError(f"rename: {DELETED_AT} is the column that delete: soft adds")
+        return self
+
+    def choices(self, salt: str) -> Choices:
+        """Of each table that the rule matches; the salt counts only where something is hashed."""
+        secret = salt if self.hash else ""
+        return Choices(
+            include=self.include,
+            exclude=self.exclude,
+            rename=tuple(self.rename.items()),
+            hash=self.hash,
+            mask=tuple(self.mask.items()),
+            where=self.where,
+            soft_delete=self.delete == "soft",
+            salt=fingerprint_of_salt(secret),
+        )
 
     def matches(self, table: TableId, default_schema: str) -> bool:
         """A pattern that names no schema means the default one."""
@@ -204,10 +278,16 @@ class ReplicationConfig(_Model):
     kafka: Kafka
     connect: Connect
     connector: dict[str, str] = Field(default_factory=dict, repr=False)
+    heartbeat: Heartbeat = Field(default_factory=lambda: Heartbeat.model_validate({}))
     tables: tuple[TableRule, ...]
+    hash_salt: SecretStr | None = Field(None, description="a secret in front of each text that is hashed")
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
     foreign_keys: bool = Field(False, description="make the source's foreign keys in the target too")
+    schema_changes: Literal["evolve", "stop"] = Field(
+        "evolve", description="whether a table that changes in the source is synced again by itself, or stops"
+    )
+    quarantine_rows: int = Field(100, ge=0, description="a table stops when events of more rows are set aside")
     batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
 
     @field_validator("tables", mode="before")
@@ -233,6 +313,41 @@ class ReplicationConfig(_Model):
             if rule.is_pattern and rule.target and "{table}" not in rule.target:
                 raise ValueError(f"tables: {rule.pattern} may match many tables, its target must contain {{table}}")
         return self
+
+    @model_validator(mode="after")
+    def _salt_can_be_kept_secret(self) -> ReplicationConfig:
+        if self.source.kind == "oracle" and self.hash_salt and any(rule.hash for rule in self.tables):
+            raise ValueError("hash_salt: with an Oracle source, its server would show the salt to others; leave it out")
+        return self
+
+    @property
+    def salt(self) -> str:
+        return self.hash_salt.get_secret_value() if self.hash_salt else ""
+
+    @model_validator(mode="after")
+    def _only_mysql_beats_in_a_table(self) -> ReplicationConfig:
+        reasons = {
+            "postgresql": "PostgreSQL needs none: its log takes messages",
+            "mariadb": "MariaDB's connector must not send heartbeats (docs/decisions.md)",
+            "oracle": "Oracle's connector has not been tried with one",
+        }
+        if self.heartbeat.table and self.source.kind in reasons:
+            raise ValueError(f"heartbeat.table: only of a MySQL source; {reasons[self.source.kind]}")
+        return self
+
+    @property
+    def heartbeat_table(self) -> TableId | None:
+        if self.heartbeat.table is None:
+            return None
+        schema, _, name = self.heartbeat.table.rpartition(".")
+        return TableId(schema or self.source.database, name)
+
+    @property
+    def heartbeat_topic(self) -> str | None:
+        """Where the source's heartbeats come; None where it sends none."""
+        if self.heartbeat_table is not None:
+            return self.topic(self.heartbeat_table)
+        return f"{self.topic_prefix}.message" if self.source.kind == "postgresql" else None
 
     @property
     def connector_name(self) -> str:
@@ -365,12 +480,19 @@ def _from_environment(value: Any, path: Path, lines: dict, place: tuple[str | in
     return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", variable, value)
 
 
+def _written(place: tuple[str | int, ...], lines: dict) -> tuple[str | int, ...]:
+    """Where it stands in the file: a table's options stand under its name."""
+    if place[:1] != ("tables",) or len(place) < 3:
+        return place
+    return next((p for p in lines if p[:2] == place[:2] and p[3:] == place[2:]), place)
+
+
 def _explain(error: ValidationError, path: Path, lines: dict) -> ConfigError:
     """All findings of pydantic in one error, each with its line; never with the value, which may be a secret."""
     findings = []
     for finding in error.errors(include_input=False, include_url=False, include_context=False):
         place = finding["loc"]
-        known = next((place[:n] for n in range(len(place), -1, -1) if place[:n] in lines), ())
+        known = next((p for n in range(len(place), -1, -1) if (p := _written(place[:n], lines)) in lines), ())
         key = ".".join(str(part) for part in place)
         message = {
             "extra_forbidden": "unknown key",

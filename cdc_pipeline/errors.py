@@ -2,7 +2,9 @@
 
 The first line of a class's docstring is the message; its `{fields}` are filled from the keyword arguments of
 the constructor. `hint` says what to do about it. `retryable` is the one place that decides what is tried
-again: a retryable error is one where the same call may succeed later without anybody changing anything.
+again: a retryable error is one where the same call may succeed later without anybody changing anything. Of what the
+stream meets, `is_about_one_event` says that the event alone is to blame and may be set aside; other errors stop its
+table.
 
 No message may contain a secret: pass URLs through `model.Endpoint.display` before they come here.
 """
@@ -15,12 +17,13 @@ class CdcPipelineError(Exception):
 
     hint: str = ""
     retryable: bool = False
+    is_about_one_event: bool = False
 
     def __init__(self, **fields: object) -> None:
         self.fields = fields
-        message = (type(self).__doc__ or "{reason}").split("\n", 1)[0].format(**fields)
+        self.message = (type(self).__doc__ or "{reason}").split("\n", 1)[0].format(**fields)
         hint = self.hint.format(**fields)
-        super().__init__(f"{message} {hint}".strip())
+        super().__init__(f"{self.message} {hint}".strip())
 
 
 class ConfigError(CdcPipelineError):
@@ -48,7 +51,14 @@ class StatementFailed(CdcPipelineError):
     """{database}: {reason}"""
 
 
-class LoadRefused(StatementFailed):
+class RowRefused(StatementFailed):
+    """{database}: {reason}"""
+
+    # The statement is right, and the server does not take a value or a combination of them.
+    is_about_one_event = True
+
+
+class LoadRefused(RowRefused):
     """{database}: row {row} of what is loaded: {reason}"""
 
     # Counted from 1. `column` is empty where the server names none.
@@ -58,6 +68,7 @@ class ValueRefused(CdcPipelineError):
     """{source}, row {key}: {what} in {table}: {reason}."""
 
     hint = "Mend the value, or give the target's column a type that can hold it (docs/types.md)."
+    is_about_one_event = True
 
 
 class UnsupportedType(CdcPipelineError):
@@ -82,6 +93,25 @@ class CopyIncomplete(CdcPipelineError):
     """Copy of {table}: {read} rows read, {loaded} loaded."""
 
 
+class ResyncImpossible(CdcPipelineError):
+    """Target {table} cannot be replaced, because of {reasons}; nor can its rows be replaced in place: {problem}."""
+
+    hint = "Remove what stands in the way, sync again, and make it anew. Nothing was changed."
+
+
+class ResyncOvertaken(CdcPipelineError):
+    """The re-sync of {table} found the table replaced, altered or given up by somebody else meanwhile."""
+
+    hint = "Sync it again."
+
+
+class TableBusy(CdcPipelineError):
+    """Target {table} could not be replaced, because others kept it locked: {reason}"""
+
+    hint = "Look for long transactions on it, then sync it again. Nothing was changed."
+    retryable = True
+
+
 class NotStarted(CdcPipelineError):
     """Replication {replication} has never been started: its target has no state tables."""
 
@@ -104,6 +134,18 @@ class DefinitionChanged(CdcPipelineError):
     """Table {table} was altered between its copy and the registration of the connector."""
 
     hint = "Copy it again: start --force-resync."
+
+
+class ChoicesImpossible(CdcPipelineError):
+    """Table {table} cannot be replicated as its options say: {problems}."""
+
+    hint = "Change them in the replication's file."
+
+
+class ChoicesChanged(CdcPipelineError):
+    """The options of table {table} (or hash_salt) are not those that it was copied with."""
+
+    hint = "Copy it again (resync, or start --force-resync), or take the change back."
 
 
 class ConnectUnavailable(CdcPipelineError):
@@ -146,6 +188,42 @@ class ConsumerFenced(CdcPipelineError):
     retryable = True
 
 
+class TablesStopped(CdcPipelineError):
+    """{count} table(s) cannot go on: {reasons}"""
+
+    hint = "Mend what it says, then `cdc-pipeline resume` (or re-sync the table)."
+
+
+class TooManySetAside(CdcPipelineError):
+    """{table} has events of {rows} rows in quarantine, and more come: {last}"""
+
+    hint = "See `cdc-pipeline quarantine list`."
+
+
+class TargetChanged(CdcPipelineError):
+    """Target table {target} is not as it was copied: {problem}."""
+
+    hint = "Put it back, or re-sync the table."
+
+
+class ColumnsChanged(CdcPipelineError):
+    """The columns of {table} have changed ({change})."""
+
+    hint = "Copy it again: cdc-pipeline resync {table}."
+
+
+class TableChanged(CdcPipelineError):
+    """Table {table} is defined otherwise than it was when it was copied."""
+
+    hint = "Copy it again: cdc-pipeline resync {table}."
+
+
+class SourceTableGone(CdcPipelineError):
+    """Table {table} is gone from the source; its target stays as it is."""
+
+    hint = "Take it out of the replication, or re-sync it when it is back."
+
+
 class IllegalTransition(CdcPipelineError):
     """Table {table} cannot go from {before} to {after}."""
 
@@ -160,6 +238,8 @@ class EventNotUnderstood(CdcPipelineError):
 
 class ValueNotRepresentable(CdcPipelineError):
     """Column {column}: {value} is not a value of {type}."""
+
+    is_about_one_event = True
 
 
 class LocalStackError(CdcPipelineError):

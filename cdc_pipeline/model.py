@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from cdc_pipeline.choices import NOTHING_CHOSEN, Change, Choices
+
 
 @dataclass(frozen=True, order=True)
 class TableId:
@@ -140,13 +142,24 @@ def _signed_bits(integer: ColumnType) -> int:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, the type as its database writes it, and the canonical one (None: no mapping yet)."""
+    """One column: its name, the type as its database writes it, and the canonical one (None: no mapping yet).
+
+    Of a table whose owner chose something: name and type are the target's, `origin` is the source's column where it
+    is another one, and `change` says what becomes of the values; `text` is the mask, or what tells the hash's salt
+    from other salts."""
 
     name: str
     declared: str
     type: ColumnType | None
     nullable: bool = True
     has_default: bool = False
+    origin: Column | None = None
+    change: Change = Change.NONE
+    text: str = ""
+
+    @property
+    def source(self) -> Column:
+        return self.origin or self
 
     @property
     def canonical(self) -> ColumnType:
@@ -157,11 +170,15 @@ class Column:
 
 @dataclass(frozen=True)
 class TableShape:
-    """A table as its catalogue describes it. `key` is the primary key's columns in order, empty without one."""
+    """A table as its catalogue describes it. `key` is the primary key's columns in order, empty without one.
+
+    Of a source table that is to be replicated: as the target shall have it, by its owner's `choices` (projection.py).
+    """
 
     table: TableId
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
+    choices: Choices = NOTHING_CHOSEN
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,8 +186,10 @@ class TableShape:
 
     @property
     def fingerprint(self) -> str:
-        """Changes if and only if a column or the key does."""
-        return json.dumps([[c.name, c.declared, c.nullable] for c in self.columns] + [list(self.key)])
+        """Changes if and only if a column of the source that is replicated, the key or the owner's choices do."""
+        columns = [[c.source.name, c.source.declared, c.nullable] for c in self.columns]
+        chosen = [asdict(self.choices)] if self.choices != NOTHING_CHOSEN else []
+        return json.dumps([*columns, list(self.key), *chosen])
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -178,8 +197,23 @@ class TableShape:
     @classmethod
     def from_json(cls, text: str) -> TableShape:
         data = json.loads(text)
-        columns = tuple(Column(**{**column, "type": _type_from_json(column["type"])}) for column in data["columns"])
-        return cls(TableId(**data["table"]), columns, tuple(data["key"]))
+        columns = tuple(_column_from_json(column) for column in data["columns"])
+        choices = {name: _as_tuple(value) for name, value in data.get("choices", {}).items()}
+        return cls(TableId(**data["table"]), columns, tuple(data["key"]), Choices(**choices))
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(each) for each in value) if isinstance(value, list) else value
+
+
+def _column_from_json(data: Mapping[str, Any]) -> Column:
+    origin = data.get("origin")
+    return Column(**{
+        **data,
+        "type": _type_from_json(data["type"]),
+        "origin": _column_from_json(origin) if origin else None,
+        "change": Change(data.get("change", "")),
+    })  # fmt: skip
 
 
 def _type_from_json(data: Mapping[str, Any] | None) -> ColumnType | None:
@@ -195,6 +229,7 @@ class Replicated:
     source: TableId
     target: TableId
     topic: str
+    choices: Choices = NOTHING_CHOSEN
 
 
 class Watermark(Protocol):
@@ -205,6 +240,18 @@ class Watermark(Protocol):
         ...
 
     def to_text(self) -> str: ...
+
+
+class Trail(Protocol):
+    """How far the events of one topic have come in the source's own order. Connectors and topics may tell a part of it
+    again (Debezium after a crash, a topic that was played back); the trail knows those events."""
+
+    def repeats(self, operation: Operation, source: Mapping[str, Any], order: int = 0) -> bool:
+        """Whether this event has come before; if not, it is the last one now. `source` is Debezium's block, `order` the
+        event's number among those of its table in the transaction, 0 where the connector does not tell it."""
+        ...
+
+    def to_text(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -239,7 +286,11 @@ class ChangeEvent:
     """One change of one row, as Debezium tells it.
 
     `before` and `after` map column names to Debezium's JSON values; `key` does so for the primary key's columns
-    (None for a table without one). `source` is Debezium's source block, with the transaction's identity.
+    (None for a table without one). `source` is Debezium's source block, with the transaction's identity. `order` is the
+    event's number among those of its table in the transaction, 0 where the connector does not tell it.
+
+    A changed primary key comes as two events, one after the other: a DELETE that says which key the row `moves_to`,
+    and a CREATE that says which one it `moved_from`.
     """
 
     topic: str
@@ -250,6 +301,9 @@ class ChangeEvent:
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
     source: Mapping[str, Any]
+    order: int = 0
+    moves_to: Mapping[str, Any] | None = None
+    moved_from: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -296,19 +350,25 @@ class RowBatch:
 
     With a primary key: `deletes` are keys to remove; `rows` are whole rows, in the order of the table's columns,
     that replace whatever has their key; `partials` maps a tuple of column names to rows of just these columns
-    (key included) that change existing rows. Every key occurs once in the whole batch.
+    (key included) that change existing rows. Every key occurs once in the whole batch. A partial row whose key is in
+    `moved` has its other values from the row that had that other key before the batch.
 
     Without a primary key: `rows` are added, and of each row in `removed` so many equal ones are taken away.
 
     `truncate` empties the table before all that.
+
+    Where deletes are soft, a deleted row is a row, or a partial one, with its DELETED_AT; what changes a row in part
+    leaves alone one that is marked. `truncated_at` marks, before all that, whatever is not.
     """
 
     shape: TableShape
     truncate: bool = False
+    truncated_at: str | None = None
     rows: list[Row] = field(default_factory=list)
     deletes: list[Row] = field(default_factory=list)
     partials: dict[tuple[str, ...], list[Row]] = field(default_factory=dict)
     removed: dict[Row, int] = field(default_factory=dict)
+    moved: dict[Row, Row] = field(default_factory=dict)  # key -> the key that the row had before
 
 
 def problems(checks: Iterable[Check]) -> list[Check]:

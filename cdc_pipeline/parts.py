@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from cdc_pipeline.capture.connect_api import ConnectApi
@@ -12,7 +12,8 @@ from cdc_pipeline.databases import open_source, open_target
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.kafka import Broker
-from cdc_pipeline.model import Replicated, TableId
+from cdc_pipeline.model import Replicated, TableId, TableShape
+from cdc_pipeline.projection import project
 from cdc_pipeline.state import State
 
 log = logging.getLogger("cdc_pipeline")
@@ -28,6 +29,7 @@ class Parts:
     def source(self) -> Source:
         source = open_source(self.config.source)
         source.target_family = self.target.definer.family
+        source.hash_salt = self.config.salt
         return source
 
     @cached_property
@@ -53,7 +55,7 @@ class Parts:
     def resolve(self, existing: Iterable[TableId]) -> tuple[list[Replicated], list[str]]:
         """The tables that the rules select among the existing ones, and the rules' names that select none."""
         selected: dict[TableId, Replicated] = {}
-        tables = list(existing)
+        tables = [table for table in existing if table != self.config.heartbeat_table]
         unmatched = []
         for rule in self.config.tables:
             matches = [table for table in tables if rule.matches(table, self.source.default_schema)]
@@ -65,4 +67,10 @@ class Parts:
 
     def _replicated(self, table: TableId, rule: TableRule) -> Replicated:
         schema, _, name = self.config.target_name(table, rule).rpartition(".")
-        return Replicated(table, TableId(schema or self.target.default_schema, name), self.config.topic(table))
+        target = TableId(schema or self.target.default_schema, name)
+        return Replicated(table, target, self.config.topic(table), rule.choices(self.config.salt))
+
+    def shapes(self, tables: Sequence[Replicated]) -> dict[TableId, TableShape]:
+        """Of the source's tables, as the target shall have them. Raises ChoicesImpossible."""
+        found = self.source.shapes([table.source for table in tables])
+        return {table.source: project(found[table.source], table.choices) for table in tables}

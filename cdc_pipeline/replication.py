@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cdc_pipeline.apply.consumer import Consumer, Progress
+from cdc_pipeline.apply.consumer import Consumer
+from cdc_pipeline.apply.evolution import Changes, Evolution
+from cdc_pipeline.apply.progress import Progress
+from cdc_pipeline.apply.retry import Retried, Retrier
 from cdc_pipeline.capture.connector import UNAVAILABLE
 from cdc_pipeline.capture.registration import Registration
 from cdc_pipeline.config import ReplicationConfig
@@ -14,17 +18,23 @@ from cdc_pipeline.copying.completion import make_foreign_keys
 from cdc_pipeline.copying.copy import Copier, CopyResult, OnProgress
 from cdc_pipeline.errors import (
     CdcPipelineError,
+    ChoicesChanged,
+    ChoicesImpossible,
     ConnectorFailed,
     ConsumerAlreadyRuns,
     DefinitionChanged,
     NotCopied,
     NotStarted,
     PositionLost,
+    SourceTableGone,
+    TableChanged,
+    TablesStopped,
     ValidationFailed,
 )
 from cdc_pipeline.model import Position, Replicated, TableId
 from cdc_pipeline.parts import Parts
-from cdc_pipeline.state import HAS_WATERMARK, Desired
+from cdc_pipeline.quarantine import Quarantine, SetAside
+from cdc_pipeline.state import HAS_WATERMARK, Desired, TableState
 from cdc_pipeline.validation import Validation, validate
 
 CaughtUp = Callable[[Mapping[tuple[str, int], int]], bool]
@@ -63,6 +73,9 @@ def start_replication(
     except CdcPipelineError as error:
         replication.say(f"FAILED: {error}")
         return False, str(error)
+    waiting = len(replication.set_aside())
+    if waiting:
+        return False, f"{waiting} events are set aside; see `cdc-pipeline quarantine list`"
     return True, f"{len(results)} tables, {progress.applied} changes applied"
 
 
@@ -113,9 +126,10 @@ class Replication:
         for table in tables:
             parts.state.add_table(table.source, table.target, table.topic)
         parts.broker.create_topics([table.topic for table in tables])
+        self._prepare_heartbeat()
         if self.registration.is_registered:
             try:
-                return self._keep_capture(sources)
+                return self._keep_capture(tables)
             except PositionLost:
                 if not force_resync:
                     raise
@@ -123,12 +137,18 @@ class Replication:
                 self.registration.remove()
         return self._start_position(sources, force_resync=force_resync)
 
-    def _keep_capture(self, sources: Sequence[TableId]) -> Position:
+    def _prepare_heartbeat(self) -> None:
+        if self.config.heartbeat_table is not None:
+            self.parts.source.prepare_heartbeat(self.config.heartbeat_table)
+        if self.config.heartbeat_topic is not None:
+            self.parts.broker.create_topics([self.config.heartbeat_topic])
+
+    def _keep_capture(self, tables: Sequence[Replicated]) -> Position:
         position = Position(self.parts.connect.offsets(self.config.connector_name) or {})
         if position.offset:
             self.parts.source.check_position(position, self.config.slot_name)
-        self.parts.source.extend_capture(sources, self.config.slot_name)
-        self.registration.extend(sources)
+        self.parts.source.extend_capture([table.source for table in tables], self.config.slot_name)
+        self.registration.extend(tables, keyless=self._has_keyless(tables))
         return position
 
     def _start_position(self, sources: Sequence[TableId], *, force_resync: bool) -> Position:
@@ -203,10 +223,14 @@ class Replication:
             raise NotCopied(tables="any table (there is no start position)")
         if not registration.is_registered:
             self.parts.source.check_position(Position.from_text(position), self.config.slot_name)
-        registration.register([table.source for table in self.tables], Position.from_text(position))
+        registration.register(self.tables, Position.from_text(position), keyless=self._has_keyless(self.tables))
         status = self.parts.connect.status(self.config.connector_name)
         self.say(f"Connector {self.config.connector_name} is {status['connector']}, {len(status['tasks'])} task(s)")
         return status
+
+    def _has_keyless(self, tables: Sequence[Replicated]) -> bool:
+        shapes = self.parts.source.shapes([table.source for table in tables])
+        return not all(shape.key for shape in shapes.values())
 
     def _check_copies(self) -> None:
         """Every table has its watermark, and is still defined as it was when it was copied."""
@@ -214,11 +238,20 @@ class Replication:
         missing = [t for t in self.tables if t.source not in records or records[t.source].state not in HAS_WATERMARK]
         if missing:
             raise NotCopied(tables=", ".join(str(table.source) for table in missing))
-        shapes = self.parts.source.shapes([table.source for table in self.tables])
+        self._check_choices()
+        shapes = self.parts.shapes(self.tables)
         for table in self.tables:
             copied = records[table.source].shape
             if copied is None or shapes[table.source].fingerprint != copied.fingerprint:
                 raise DefinitionChanged(table=table.source)
+
+    def _check_choices(self) -> None:
+        """What the target holds was copied by the choices that the replication's file has now."""
+        records = self.parts.state.table_records()
+        for table in self.tables:
+            record = records.get(table.source)
+            if record and record.state in HAS_WATERMARK and record.shape and record.shape.choices != table.choices:
+                raise ChoicesChanged(table=table.source)
 
     # -- step 4 -------------------------------------------------------------------------------------------------
 
@@ -229,17 +262,23 @@ class Replication:
         until_caught_up: bool = False,
         group: str | None = None,
         run_id: str | None = None,
+        join: bool = False,
         on_stream: Callable[[Progress], None] = lambda _: None,
     ) -> Progress:
         """STEP 4/4: apply events until stopped or, if asked, caught up. Where another run consumes already, only waits
-        until that one has caught up (or returns at once)."""
+        until that one has caught up (or returns at once); with `join`, it shares the work of that one."""
         self.say("STEP 4/4: Starting consumer with fresh group ID...")
         self._require_start()
+        self._check_choices()
         should_stop = should_stop or threading.Event()
         caught_up = self.caught_up() if until_caught_up else None
+        holder = self.parts.state.consumer() if join else None
+        if holder is not None and holder.is_alive:
+            group = holder.group
         consumer = Consumer(
             self.config, self.parts.source, self.parts.target, self.parts.state, self.tables,
-            unavailable=UNAVAILABLE, group=group, run_id=run_id, on_progress=on_stream,
+            unavailable=UNAVAILABLE, group=group, run_id=run_id, join=join, on_progress=on_stream,
+            evolution=Evolution(self._changes, self._copy_changed, copies=self.config.schema_changes == "evolve"),
         )  # fmt: skip
         try:
             return consumer.run(should_stop, caught_up)
@@ -250,11 +289,52 @@ class Replication:
             self._wait_for_the_other(should_stop, caught_up)
             return consumer.progress
 
+    def _changes(self) -> Changes:
+        """How the source's tables differ from what was copied of them."""
+        records = self.parts.state.table_records()
+        selected = {table.source: table for table in self.parts.resolve(self.parts.source.tables())[0]}
+        changes = Changes()
+        for table, record in records.items():
+            if record.state not in HAS_WATERMARK or record.shape is None:
+                continue
+            if table not in selected:
+                changes.gone[table] = SourceTableGone(table=table)
+                continue
+            try:
+                shape = self.parts.shapes([selected[table]])[table]
+            except ChoicesImpossible as error:
+                changes.gone[table] = error
+            else:
+                if shape.fingerprint != record.shape.fingerprint:
+                    changes.changed.add(table)
+        if self.config.schema_changes == "stop":
+            return Changes(gone={**changes.gone, **{table: TableChanged(table=table) for table in changes.changed}})
+        changes.new = selected.keys() - records.keys()
+        return changes
+
+    def _copy_changed(self, table: TableId) -> CdcPipelineError | None:
+        """Beside the consumer, with connections of its own. What it captures is extended first, if the table is new."""
+        replication = Replication(self.config)
+        try:
+            if table not in self.parts.state.table_records():
+                replication.check()
+                replication.prepare()
+            (result,) = replication.copy([str(table)], force_resync=True)
+        except CdcPipelineError as error:
+            return error
+        return result.error
+
     def _wait_for_the_other(self, should_stop: threading.Event, caught_up: CaughtUp | None) -> None:
         topics = [table.topic for table in self.tables]
         while caught_up and not should_stop.wait(CHECK_SECONDS):
-            offsets = {key: record.next_offset for key, record in self.parts.state.offsets_of(topics).items()}
+            records = self.parts.state.table_records()
+            stopped = {self.config.topic(source): r for source, r in records.items() if r.state is TableState.FAILED}
+            stored = self.parts.state.offsets_of(topics)
+            offsets = {key: sys.maxsize if key[0] in stopped else r.next_offset for key, r in stored.items()}
             if caught_up(offsets):
+                if stopped:
+                    reasons = "; ".join(f"{record.source}: {record.error}" for record in stopped.values())
+                    raise TablesStopped(count=len(stopped), reasons=reasons)
                 return
             holder = self.parts.state.consumer()
             if holder is None or not holder.is_alive:
@@ -297,9 +377,33 @@ class Replication:
     # -- the owner's wishes -------------------------------------------------------------------------------------
 
     def set_desired(self, desired: Desired) -> None:
-        """Whether the stream shall run, rest or stop. A running consumer hears of it within seconds."""
+        """Whether the stream shall run, rest or stop. A running consumer hears of it within seconds; that it shall run
+        is true of the tables that have stopped, too."""
         self._require_start()
         self.parts.state.set(desired=desired)
+        if desired is Desired.RUNNING:
+            self.parts.state.wake_failed()
+
+    def set_aside(self, name: str | None = None, row_key: str | None = None) -> list[SetAside]:
+        """The events in quarantine: of all tables or one, of all rows or one."""
+        self._require_start()
+        table = None if name is None else self.table(name).source
+        return Quarantine(self.parts.state).items(table, row_key)
+
+    @property
+    def _retrier(self) -> Retrier:
+        return Retrier(self.parts.target, self.parts.state, unavailable=UNAVAILABLE, salt=self.config.salt)
+
+    def retry_set_aside(self, name: str | None = None, row_key: str | None = None) -> Retried:
+        done = self._retrier.retry(self.set_aside(name, row_key))
+        self.say(f"Quarantine: {done.applied} events applied, {done.left} stay")
+        return done
+
+    def discard_set_aside(self, name: str | None = None, row_key: str | None = None) -> int:
+        """The rows stay as they are, which need not be as the source has them."""
+        discarded = self._retrier.discard(self.set_aside(name, row_key))
+        self.say(f"Quarantine: {discarded} events discarded; `verify` tells what that made different")
+        return discarded
 
     def _require_start(self) -> None:
         if not self.parts.state.exists():
@@ -314,7 +418,9 @@ class Replication:
         parts.source.release_capture(config.slot_name)
         prefix = config.topic_prefix
         ours = [*topics, prefix, f"{prefix}.schema_history", f"__debezium-heartbeat.{prefix}", f"{prefix}.message",
-                f"{prefix}.transaction"]  # fmt: skip
+                f"{prefix}.transaction", *filter(None, [config.heartbeat_topic])]  # fmt: skip
+        for table in self.tables:  # what a re-sync that was killed has left
+            parts.target.replacer.clear(table.target)
         groups = parts.broker.delete_idle_groups(config.group_prefix, keep="")
         parts.broker.delete_topics(ours)
         if parts.state.exists():

@@ -7,11 +7,13 @@ the rest is told all the same.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.quarantine import WAITS, Quarantine
 from cdc_pipeline.state import ACTIVE, ConsumerRecord, OffsetRecord, TableRecord
 
 
@@ -29,20 +31,28 @@ def get_unified_status(parts: Parts) -> dict[str, Any]:
     known = tell("target", parts.state.exists, False)
     records = tell("target", parts.state.table_records, {}) if known else {}
     offsets = tell("target", parts.state.offsets_of, {}) if known else {}
-    consumer = tell("target", parts.state.consumer, None) if known else None
+    consumers = tell("target", parts.state.consumers_known, []) if known else []
+    waiting = tell("target", Quarantine(parts.state).items, []) if known else []
+    consumer = consumers[0] if consumers else None
     desired = tell("target", lambda: parts.state.desired, None) if known else None
     topics = {parts.config.topic(source) for source in records}
     ends = tell("kafka", lambda: parts.broker.ends(topics), {}) if topics else {}
     connector = tell("connect", lambda: _connector(parts), {"state": "UNREACHABLE", "tasks": [], "error": ""})
-    tables = [_table(parts, record, offsets, ends) for record in records.values()]
+    set_aside = Counter(item.table for item in waiting)
+    age = tell("target", lambda: _beat_age(parts), None) if known else None
+    overdue = round(max(0.0, (age or 0.0) - parts.config.heartbeat.seconds), 1)
+    tables = [_table(parts, record, offsets, ends, set_aside[record.source], overdue) for record in records.values()]
     errors += [text for text in (consumer.error if consumer else "", connector["error"]) if text]
     errors += [f"{table['source']}: {table['error']}" for table in tables if table["error"]]
+    errors += [f"{item.table}, row {item.row_key}: {item.error}" for item in waiting if item.error != WAITS]
     return {
         "replication": parts.config.name,
         "desired": desired,
         "connector": {"name": parts.config.connector_name, **connector},
         "consumer": _consumer(consumer),
+        "joined": [_consumer(record) for record in consumers if record.joined and record is not consumer],
         "tables": tables,
+        "heartbeat_age_seconds": None if age is None else round(age, 1),
         "lag_events": sum(table["lag_events"] for table in tables),
         "lag_seconds": max((table["lag_seconds"] for table in tables), default=0.0),
         "last_error": errors[-1] if errors else "",
@@ -75,12 +85,27 @@ def _consumer(record: ConsumerRecord | None) -> dict[str, Any]:
     }
 
 
+def _beat_age(parts: Parts) -> float | None:
+    """Since the last heartbeat that has come left the source: by the source's clock, or ours if it is away."""
+    beat = parts.state.last_beat() if parts.config.heartbeat_topic else None
+    if beat is None:
+        return None
+    try:
+        now = parts.source.clock()
+    except CdcPipelineError:
+        now = time.time()
+    return max(0.0, now - beat)
+
+
 def _table(
     parts: Parts,
     record: TableRecord,
     offsets: Mapping[tuple[str, int], OffsetRecord],
     ends: Mapping[tuple[str, int], int],
+    set_aside: int,
+    overdue: float,
 ) -> dict[str, Any]:
+    """`overdue`: by how much the source's next heartbeat is late, which is the lag of a table for which none waits."""
     topic = parts.config.topic(record.source)
     mine = [offset for (name, _), offset in offsets.items() if name == topic]
     behind = sum(max(0, ends.get((o.topic, o.partition), o.next_offset) - o.next_offset) for o in mine)
@@ -95,7 +120,8 @@ def _table(
         "inserted": sum(o.inserted for o in mine),
         "updated": sum(o.updated for o in mine),
         "deleted": sum(o.deleted for o in mine),
+        "set_aside": set_aside,
         "lag_events": behind,
-        "lag_seconds": round(max(0.0, time.time() - last), 1) if behind and last else 0.0,
+        "lag_seconds": round(max(0.0, time.time() - last), 1) if behind and last else overdue,
         "error": record.error,
     }

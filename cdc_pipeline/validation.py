@@ -7,11 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cdc_pipeline.capture.connector import get_connector_config_for_database
+from cdc_pipeline.choices import Change
+from cdc_pipeline.copying.resync import is_live, planned
 from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.type_table import Fate, fate
-from cdc_pipeline.errors import CdcPipelineError, TargetNotEmpty, UnsupportedType
+from cdc_pipeline.errors import (
+    CdcPipelineError,
+    ChoicesChanged,
+    ChoicesImpossible,
+    ResyncImpossible,
+    TargetNotEmpty,
+    UnsupportedType,
+)
 from cdc_pipeline.model import Check, Column, Replicated, TableId, TableShape, problems
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.projection import choice_problems, project
 from cdc_pipeline.state import IN_COPY, TableRecord
 
 
@@ -63,13 +73,15 @@ def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -
     found = Validation()
     source_up = found.attempt("source reachable", lambda: parts.source.connect().close())
     target_up = found.attempt("target reachable", lambda: parts.target.connect().close())
-    found.attempt("Kafka reachable", parts.broker.ping)
+    kafka_up = found.attempt("Kafka reachable", parts.broker.ping)
     connect_up = found.attempt("Kafka Connect reachable", parts.connect.ping)
     if source_up:
         found.look("source", lambda: _check_source(parts, found))
     if target_up and found.tables:
         found.look("target", lambda: _check_target(parts, found))
         found.look("target tables", lambda: _check_target_tables(parts, found, force_resync, adopt))
+    if kafka_up and found.tables:
+        found.look("topics", lambda: _check_topics(parts, found))
     if connect_up and found.tables:
         found.look("connector configuration", lambda: _check_connector(parts, found))
     return found
@@ -83,7 +95,13 @@ def _check_source(parts: Parts, found: Validation) -> None:
         found.checks.append(Check(f"source table {name}", fix))
     shapes = parts.source.shapes([table.source for table in tables])
     for table in tables:
-        unsupported = [column for column in shapes[table.source].columns if column.type is None]
+        problems = list(choice_problems(shapes[table.source], table.choices))
+        if problems:
+            error = ChoicesImpossible(table=table.source, problems="; ".join(problems))
+            found.checks.append(Check(f"source table {table.source} options", str(error)))
+        else:
+            shapes[table.source] = project(shapes[table.source], table.choices)
+        unsupported = [column.source for column in shapes[table.source].columns if column.source.type is None]
         for column in unsupported:
             reason = parts.source.dialect.refusal(column.declared)
             error = UnsupportedType(column=column.name, table=table.source, type=column.declared, reason=reason)
@@ -91,6 +109,8 @@ def _check_source(parts: Parts, found: Validation) -> None:
         if not unsupported:
             found.checks.append(Check(f"source table {table.source} types"))
     found.tables, found.shapes = tables, shapes
+    if parts.config.heartbeat_table is not None:
+        found.checks += parts.source.heartbeat_checks(parts.config.heartbeat_table)
     found.checks += parts.source.source_checks([shapes[table.source] for table in tables], parts.config.slot_name)
 
 
@@ -111,8 +131,11 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
         too_long = _too_long_names(parts.target.dialect, table, found.shapes[table.source])
         if too_long:
             found.checks.append(Check(f"target table {table.target}", too_long))
-        elif table.target in shapes and all(c.type for c in found.shapes[table.source].columns):
+        elif table.target in shapes and all(c.source.type for c in found.shapes[table.source].columns):
             problem = shape_problem(parts, found.shapes[table.source], shapes[table.target])
+            if problem and force_resync and table.source in records:
+                problem = _resync_problem(parts, table, records[table.source], found.shapes[table.source], problem)
+            problem = problem or ("" if force_resync else _choices_problem(table, records))
             problem = problem or ("" if force_resync or adopt else _data_problem(parts, table, records))
             found.checks.append(Check(f"target table {table.target}", problem))
 
@@ -145,13 +168,27 @@ def _mapping(parts: Parts, source: TableShape, target: TableShape | None) -> lis
         in_key = column.name in source.key
         expected = _fate(parts, column, in_key)
         becomes = there.get(column.name, expected.becomes)
-        kind = str(column.type or "")
-        mappings.append(ColumnMapping(column.name, column.declared, kind, becomes, in_key, expected.note))
+        lost = expected.note if column.change is Change.NONE else ""
+        kind, note = str(column.type or ""), "; ".join(filter(None, (_chosen(column), lost)))
+        added = column.change is Change.DELETED_AT
+        name, declared = (column.name, "") if added else (column.source.name, column.source.declared)
+        mappings.append(ColumnMapping(name, declared, kind, becomes, in_key, note))
     return mappings
 
 
+def _chosen(column: Column) -> str:
+    """What the table's owner chose for it."""
+    what = {
+        Change.HASH: f"SHA-256{' of salt and text' if column.text else ''}",
+        Change.MASK: f"replaced by {column.text!r}",
+        Change.DELETED_AT: "set when the source deletes the row",
+    }.get(column.change, "")
+    renamed = f"called {column.name} in the target" if column.source.name != column.name else ""
+    return "; ".join(filter(None, (renamed, what)))
+
+
 def _fate(parts: Parts, column: Column, in_key: bool) -> Fate:
-    if column.type is None:
+    if column.type is None or column.source.type is None:
         return Fate("", refused=parts.source.dialect.refusal(column.declared))
     return fate(parts.config.source.kind, parts.config.target.kind, column.type, in_key=in_key)
 
@@ -177,6 +214,25 @@ def shape_problem(parts: Parts, source: TableShape, target: TableShape) -> str:
     return "has another shape: " + "; ".join(findings) + ". Alter or drop it, or set `target:`" if findings else ""
 
 
+def _resync_problem(parts: Parts, table: Replicated, record: TableRecord, shape: TableShape, problem: str) -> str:
+    """A re-sync makes a table anew that has other columns than its source by now, where it can."""
+    there = parts.target.shape(table.target)
+    if there is None or not is_live(record, table):
+        return problem
+    try:
+        planned(parts.target, record, shape, there)
+    except ResyncImpossible as error:
+        return f"{problem}. {error}"
+    return ""
+
+
+def _choices_problem(table: Replicated, records: Mapping[TableId, TableRecord]) -> str:
+    """Refuse before the connector is told of columns that the stream would miss, or of ones that the target lacks."""
+    record = records.get(table.source)
+    copied = record.shape if record is not None and record.watermark else None
+    return str(ChoicesChanged(table=table.source)) if copied and copied.choices != table.choices else ""
+
+
 def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, TableRecord]) -> str:
     """Refuse rows of which nobody knows which changes they hold."""
     record = records.get(table.source)
@@ -187,9 +243,18 @@ def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, Tab
     return str(TargetNotEmpty(target=table.target, table=table.source, rows=rows)) if rows else ""
 
 
+def _check_topics(parts: Parts, found: Validation) -> None:
+    """Somebody may have made them before us."""
+    for topic, partitions in parts.broker.partitions([table.topic for table in found.tables]).items():
+        fix = f"has {len(partitions)} partitions, must have 1, because a TRUNCATE and a row that changes its key are "
+        fix += "events of several keys; delete it, so that it is made anew"
+        found.checks.append(Check(f"topic {topic}", fix if len(partitions) > 1 else ""))
+
+
 def _check_connector(parts: Parts, found: Validation) -> None:
     """The plugin is there, and accepts the configuration: it logs in to the source itself to tell."""
-    config = get_connector_config_for_database(parts.config, [table.source for table in found.tables])
+    keyless = not all(shape.key for shape in found.shapes.values())
+    config = get_connector_config_for_database(parts.config, found.tables, keyless=keyless)
     plugin = config["connector.class"]
     if plugin not in parts.connect.plugins():
         fix = f"is not in the worker's plugin.path: {plugin}; install its plugin and restart the worker"

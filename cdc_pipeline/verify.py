@@ -18,6 +18,7 @@ from typing import Any
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.model import ColumnType, Comparison, Kind, Replicated, TableShape
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.projection import source_columns
 
 SAMPLES = 5
 MOST_LOOKED_AT = 1000  # rows that are read; where more differ, it is not the spelling of a number
@@ -28,7 +29,7 @@ Key = tuple[str | None, ...]
 
 def verify(parts: Parts, tables: Sequence[Replicated]) -> Iterator[Comparison]:
     """One comparison for each table, as it ends."""
-    shapes = parts.source.shapes([table.source for table in tables])
+    shapes = parts.shapes(tables)
     targets = parts.target.shapes([table.target for table in tables])
     for table in tables:
         if table.target not in targets:
@@ -37,9 +38,9 @@ def verify(parts: Parts, tables: Sequence[Replicated]) -> Iterator[Comparison]:
 
 
 def compare(parts: Parts, table: Replicated, shape: TableShape) -> Comparison:
-    columns = [(column.name, column.canonical) for column in shape.columns]
-    source_rows, source_sum = parts.source.checksum(table.source, columns)
-    target_rows, target_sum = parts.target.checksum(table.target, columns)
+    columns, (source, target) = _columns(shape), _rows(parts, table, shape)
+    source_rows, source_sum = parts.source.checksum(source, columns)
+    target_rows, target_sum = parts.target.checksum(target, columns)
     if (source_rows, source_sum) == (target_rows, target_sum):
         return Comparison(table.source, table.target, source_rows, target_rows, source_sum, target_sum)
     missing, extra, different, samples = _differences(parts, table, shape)
@@ -50,12 +51,21 @@ def compare(parts: Parts, table: Replicated, shape: TableShape) -> Comparison:
     )  # fmt: skip
 
 
+def _columns(shape: TableShape) -> list[tuple[str, ColumnType]]:
+    return [(column.name, column.canonical) for column in source_columns(shape)]
+
+
+def _rows(parts: Parts, table: Replicated, shape: TableShape) -> tuple[str, str]:
+    """What is compared: what is replicated of the source, and what of the target is not marked as deleted."""
+    return parts.source.dialect.replicated(shape), parts.target.dialect.undeleted(table.target, shape)
+
+
 def _differences(parts: Parts, table: Replicated, shape: TableShape) -> tuple[int, int, int, tuple[str, ...]]:
     """How many rows are missing, extra and different in the target, with sample keys. Rows of a table without a key
     are told apart by their content, so they are missing or extra."""
-    columns = [(column.name, column.canonical) for column in shape.columns]
-    source = Counter(parts.source.row_hashes(table.source, columns, shape.key))
-    target = Counter(parts.target.row_hashes(table.target, columns, shape.key))
+    columns, rows = _columns(shape), _rows(parts, table, shape)
+    source = Counter(parts.source.row_hashes(rows[0], columns, shape.key))
+    target = Counter(parts.target.row_hashes(rows[1], columns, shape.key))
     only_source, only_target = source - target, target - source
     if not shape.key:
         return only_source.total(), only_target.total(), 0, ()
@@ -68,13 +78,13 @@ def _differences(parts: Parts, table: Replicated, shape: TableShape) -> tuple[in
 
 def _equal_by_value(parts: Parts, table: Replicated, shape: TableShape, keys: set[Key]) -> set[Key]:
     """Those of the rows that differ in nothing but how their doubles and their JSON spell the same values."""
-    columns = [(column.name, column.canonical) for column in shape.columns]
+    columns, rows = _columns(shape), _rows(parts, table, shape)
     numbers = [(name, type) for name, type in columns if _has_spellings(type)]
     rest = [(name, type) for name, type in columns if not _has_spellings(type)]
     if not numbers or not 0 < len(keys) <= MOST_LOOKED_AT or not set(shape.key) <= {name for name, _ in rest}:
         return set()
-    source = parts.source.row_texts(table.source, rest, numbers, shape.key, keys)
-    target = parts.target.row_texts(table.target, rest, numbers, shape.key, keys)
+    source = parts.source.row_texts(rows[0], rest, numbers, shape.key, keys)
+    target = parts.target.row_texts(rows[1], rest, numbers, shape.key, keys)
     kinds = [type.kind for _, type in numbers]
     return {key for key in keys if key in source and key in target and _same(source[key], target[key], kinds)}
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from hashlib import md5
-from typing import Any, NoReturn
-from uuid import UUID
+from typing import Any
 
-from cdc_pipeline.apply.values import converter
-from cdc_pipeline.errors import EventNotUnderstood
-from cdc_pipeline.model import ChangeEvent, ColumnType, Kind, Operation, Row, RowBatch, TableShape
+from cdc_pipeline.apply.images import INCOMPLETE, Images, refuse, time_of
+from cdc_pipeline.choices import DELETED_AT
+from cdc_pipeline.model import ChangeEvent, Operation, Row, RowBatch, TableShape
+from cdc_pipeline.projection import source_columns
 
 _INSERTS = (Operation.CREATE, Operation.READ)
 
@@ -23,27 +22,36 @@ class BatchBuilder:
     """Collects one table's events in their order; `build` gives the RowBatch.
 
     `unavailable` is what the connector writes for an unchanged value that the source did not log (TOAST): such a
-    column is left as it is.
+    column is left as it is. A row that gets another key takes such values along: its DELETE does nothing, and its
+    CREATE, which names both keys, does both in one. So wherever a run is cut, the values are still under the old key.
+    `salt` is that of hashed columns; raises ChoicesChanged if the copy had another one.
     """
 
-    def __init__(self, shape: TableShape, unavailable: str) -> None:
+    def __init__(self, shape: TableShape, unavailable: str, salt: str = "") -> None:
         self.shape = shape
-        self.converters = {column.name: converter(column) for column in shape.columns}
-        self.placeholders = {column.name: _placeholders(column.canonical, unavailable) for column in shape.columns}
+        self.images = Images(shape, unavailable, salt)
+        self.soft_delete = shape.choices.soft_delete
+        self.width = len(source_columns(shape))
         self.reset()
 
     def reset(self) -> None:
         self.truncate = False
+        self.truncated_at: str | None = None
         self.last: dict[Row, dict[str, str | None] | None] = {}  # by key; None is a deleted row
+        self.partial: set[Row] = set()  # keys whose last row has only some of the columns
+        self.origins: dict[Row, Row] = {}  # of those: the key that had the rest of them before this run
         self.bag: Counter[Row] = Counter()
         self.inserted = self.updated = self.deleted = 0
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Events so far: inserts, updates, deletes."""
+        return self.inserted, self.updated, self.deleted
+
     def add(self, event: ChangeEvent) -> None:
-        """Raises EventNotUnderstood or ValueNotRepresentable, which leave the builder as it was."""
+        """Raises ColumnsChanged, EventNotUnderstood or ValueNotRepresentable, which leave the builder as it was."""
         if event.operation is Operation.TRUNCATE:
-            self.truncate = True
-            self.last.clear()
-            self.bag.clear()
+            self._truncate(event)
         elif self.shape.key:
             self._add_keyed(event)
         else:
@@ -52,85 +60,132 @@ class BatchBuilder:
         self.updated += event.operation is Operation.UPDATE
         self.deleted += event.operation is Operation.DELETE
 
-    def _add_keyed(self, event: ChangeEvent) -> None:
-        if event.operation is Operation.DELETE:
-            image = event.key or event.before
-            self.last[self._key(event, image)] = None
+    def _truncate(self, event: ChangeEvent) -> None:
+        if self.soft_delete:  # all that the target has is marked, and so is what this batch has put there before
+            self.truncated_at = self.truncated_at or time_of(event)
+            for key in self.last:
+                self._take_away(event, key)
             return
-        row = self._row(event, event.after, partial=True)
+        self.truncate = True
+        self.last.clear()
+        self.partial.clear()
+        self.origins.clear()
+        self.bag.clear()
+
+    def _add_keyed(self, event: ChangeEvent) -> None:
+        images = self.images
+        if event.operation is Operation.DELETE:
+            if event.moves_to is None:
+                self._take_away(event, images.key(event, event.key or event.before))
+            return
+        admitted = images.is_admitted(event, event.after)
+        old = None if event.moved_from is None else images.key(event, event.moved_from)
+        if admitted is False:
+            self._leave_out(event, old, images.key_of_row(event, event.after))
+            return
+        row = images.row(event, event.after)
+        if any(name not in row for name in self.shape.key):
+            refuse(event, INCOMPLETE)
         key = tuple(row[name] for name in self.shape.key)
-        if len(row) < len(self.shape.columns):
-            known = self.last.get(key)
-            if event.operation is not Operation.UPDATE or (known is None and key in self.last):
-                self._refuse(event, "a new row without all of its values; set REPLICA IDENTITY FULL on the table")
-            row = {**(known or {}), **row}
+        if len(row) < self.width:
+            self._change_in_part(event, key if old is None else old, key, row, admitted)
+        else:
+            self._put(event, key if old is None else old, key, row)
+
+    def _leave_out(self, event: ChangeEvent, old: Row | None, key: Row) -> None:
+        """A new row that is not replicated takes nothing away; an UPDATE may have moved it out, with its key or not."""
+        if old is not None:
+            self._take_away(event, old)
+        if event.operation is Operation.UPDATE or key in self.last:
+            self._take_away(event, key)
+
+    def _put(self, event: ChangeEvent, old: Row, key: Row, row: dict[str, str | None]) -> None:
+        """A whole row, in place of whatever has its key."""
+        if old != key:
+            self._take_away(event, old)
+        self.last[key] = {**row, DELETED_AT: None} if self.soft_delete else row
+        self.partial.discard(key)
+        self.origins.pop(key, None)
+
+    def _take_away(self, event: ChangeEvent, key: Row) -> None:
+        """The target shall not have this row, or have it marked. One that is marked already keeps its time, in the
+        target too: what happens to a row outside of what is replicated is nobody's business."""
+        known = self.last.get(key)
+        if not self.soft_delete:
+            self.last[key] = None
+            self.partial.discard(key)
+            self.origins.pop(key, None)
+        elif known is None:
+            self.last[key] = {**dict(zip(self.shape.key, key, strict=True)), DELETED_AT: time_of(event)}
+            self.partial.add(key)
+        elif known.get(DELETED_AT) is None:  # one that moved here in this run stays as marked: its origin holds
+            self.last[key] = {**known, DELETED_AT: time_of(event)}
+
+    def _is_gone(self, key: Row) -> bool:
+        known = self.last.get(key)
+        return key in self.last and (known is None or known.get(DELETED_AT) is not None)
+
+    def _change_in_part(
+        self, event: ChangeEvent, old: Row, key: Row, row: dict[str, str | None], admitted: bool | None
+    ) -> None:
+        """An UPDATE, or a move from the `old` key, that leaves out a value that it did not change. With a `where` such
+        a row may be one that it has just moved in, of which the target has nothing to leave as it is; unless all that
+        `where` asks is unchanged (`admitted` is None): then the row stays what it is, in the target or outside."""
+        # A move that is told again finds its row where it went the first time.
+        place = key if self._is_gone(old) else old
+        known = self.last.get(place)
+        gone = self._is_gone(place) or (self.truncated_at is not None and known is None)
+        certain = known is not None and place not in self.partial  # whole, so the target has it
+        may_be_new = admitted is True and not certain and self.images.may_have_moved_in(event)
+        is_change = event.operation is Operation.UPDATE or event.moved_from is not None
+        if not is_change or may_be_new or (gone and admitted is True):
+            refuse(event, INCOMPLETE)
+        if gone:
+            return
+        origin = self.origins.get(place, place)
+        if admitted is None and not certain and origin != key and key in self.last:
+            # Whether it moves onto this key only the target knows, and else what this run did there holds. The
+            # consumer halves a run that is refused until this event stands alone, where nothing is in doubt.
+            refuse(event, "it may move onto the key of a row that was taken away just before")
+        row = {**(known or {}), **row}
+        if certain or (admitted is True and len(row) == self.width):
+            self._put(event, old, key, row)
+            return
+        if old != key:
+            self._take_away(event, old)
         self.last[key] = row
+        self.partial.add(key)
+        self.origins[key] = origin
 
     def _add_keyless(self, event: ChangeEvent) -> None:
-        if event.operation not in _INSERTS:
-            self.bag[self._whole(event, event.before)] -= 1
-        if event.operation is not Operation.DELETE:
-            self.bag[self._whole(event, event.after)] += 1
+        """Each image is one of the rows that are replicated, or none, on its own."""
+        if event.operation not in _INSERTS and self._is_replicated(event, event.before):
+            self.bag[self.images.whole(event, event.before)] -= 1
+        if event.operation is not Operation.DELETE and self._is_replicated(event, event.after):
+            self.bag[self.images.whole(event, event.after)] += 1
 
-    def _whole(self, event: ChangeEvent, image: Mapping[str, Any] | None) -> Row:
-        row = self._row(event, image)
-        return tuple(row[name] for name in self.shape.names)
-
-    def _key(self, event: ChangeEvent, image: Mapping[str, Any] | None) -> Row:
-        missing = [name for name in self.shape.key if image is None or name not in image]
-        if image is None or missing:
-            self._refuse(event, f"without the key column(s) {', '.join(missing)}")
-        return tuple(self.converters[name](image[name]) for name in self.shape.key)
-
-    def _row(
-        self, event: ChangeEvent, image: Mapping[str, Any] | None, *, partial: bool = False
-    ) -> dict[str, str | None]:
-        if image is None:
-            self._refuse(event, f"operation {event.operation} without the row's image")
-        if image.keys() != self.converters.keys():
-            new = sorted(image.keys() - self.converters.keys())
-            gone = sorted(self.converters.keys() - image.keys())
-            change = "; ".join(f"{what} {', '.join(names)}" for what, names in (("new", new), ("gone", gone)) if names)
-            self._refuse(event, f"the table's columns have changed ({change}); copy it again with --force-resync")
-        placeholders = self.placeholders if partial else {}
-        return {
-            name: convert(image[name])
-            for name, convert in self.converters.items()
-            if image[name] is None or image[name] not in placeholders.get(name, ())
-        }
-
-    def _refuse(self, event: ChangeEvent, reason: str) -> NoReturn:
-        raise EventNotUnderstood(topic=event.topic, partition=event.partition, offset=event.offset, reason=reason)
+    def _is_replicated(self, event: ChangeEvent, image: Mapping[str, Any] | None) -> bool:
+        admitted = self.images.is_admitted(event, image)
+        if admitted is None:
+            refuse(event, "a row without what `where` asks; set REPLICA IDENTITY FULL on the table")
+        return admitted
 
     def build(self) -> RowBatch:
-        batch = RowBatch(self.shape, truncate=self.truncate)
+        batch = RowBatch(self.shape, truncate=self.truncate, truncated_at=self.truncated_at)
         names = self.shape.names
         for key, row in self.last.items():
             if row is None:
                 batch.deletes.append(key)
-            elif len(row) == len(names):
+            elif key not in self.partial:
                 batch.rows.append(tuple(row[name] for name in names))
             else:
                 columns = tuple(name for name in names if name in row)
                 batch.partials.setdefault(columns, []).append(tuple(row[name] for name in columns))
+                if self.origins.get(key, key) != key:
+                    batch.moved[key] = self.origins[key]
         for row, count in self.bag.items():
             if count > 0:
                 batch.rows += [row] * count
             elif count < 0:
                 batch.removed[row] = -count
         return batch
-
-
-def _placeholders(type: ColumnType, unavailable: str) -> tuple[Any, ...]:
-    """What Debezium may put in place of an unchanged long value of this type (read in its source, and measured)."""
-    if type.kind is Kind.BINARY:
-        return unavailable, unavailable.encode().hex()
-    if type.kind is Kind.MAP:
-        return (f'{{"{unavailable}":"{unavailable}"}}',)
-    if type.element is None:
-        return (unavailable,)
-    if type.element.kind in (Kind.INTEGER, Kind.DATE):
-        return (list(unavailable.encode()),)
-    if type.element.kind is Kind.UUID:
-        return ([str(UUID(bytes=md5(unavailable.encode(), usedforsecurity=False).digest(), version=3))],)
-    return ([unavailable],)

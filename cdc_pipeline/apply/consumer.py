@@ -1,15 +1,16 @@
-"""poll -> decode -> filter by watermark -> batch -> write -> commit.
+"""poll -> decode -> filter -> batch -> write -> commit.
 
 Delivery contract, per batch of events:
 
 1. `consume` hands over at most `batch_events` messages, from where the stored offsets say.
-2. Each message is decoded; what its table's watermark holds is dropped.
+2. Each message is decoded; what its table's watermark holds, or its topic's trail has seen, is dropped.
 3. What is left is collapsed per table (batch.py).
 4. One target transaction moves the offsets of all partitions of the batch, which fails if somebody else has
-   claimed or rewound one of them since, and then changes the rows of all tables.
+   claimed or rewound one of them since, and then changes the rows of all tables (applier.py).
 5. Only after its commit the group's offsets in Kafka follow; nothing but lag tools reads them.
 
-A crash anywhere before the commit of 4 changes nothing, and one after it repeats nothing.
+A crash anywhere before the commit of 4 changes nothing, and one after it repeats nothing; if nobody knows whether it
+committed, the next attempt reads it in the stored offsets. A table that cannot go on stops alone (assignment.py).
 """
 
 from __future__ import annotations
@@ -17,69 +18,46 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from cdc_pipeline.apply.batch import BatchBuilder
-from cdc_pipeline.apply.decode import decode
+from cdc_pipeline.apply.applier import Applier
+from cdc_pipeline.apply.assignment import Assignment, Partition
+from cdc_pipeline.apply.evolution import Evolution
 from cdc_pipeline.apply.heart import Heart
+from cdc_pipeline.apply.heartbeat import source_time
+from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.target import Target, Writer
 from cdc_pipeline.errors import (
     CdcPipelineError,
+    ColumnsChanged,
     ConsumerAlreadyRuns,
     ConsumerFenced,
     KafkaUnavailable,
-    OffsetLost,
+    TablesStopped,
 )
 from cdc_pipeline.kafka import Broker
-from cdc_pipeline.model import Replicated, Watermark
-from cdc_pipeline.state import ConsumerState, Desired, OffsetRecord, State, TableRecord
+from cdc_pipeline.model import Replicated
+from cdc_pipeline.state import HAS_WATERMARK, ConsumerState, Desired, State
 
 MOST_ATTEMPTS = 5
 POLL_SECONDS = 0.05
 RECLAIM_SECONDS = 1.0
 PROGRESS_SECONDS = 10.0
 CAUGHT_UP_SECONDS = 0.2
+LOOK_SECONDS = 10.0  # between two looks at the source's definitions
 HEALTHY_SECONDS = 30.0  # after so long without trouble, attempts are counted from the start again
 RULER = "=" * 80
 
-Partition = tuple[str, int]
-
-
-@dataclass
-class Progress:
-    """What one consumer has done since it started. Rates are over the time since the last report."""
-
-    group: str
-    inserted: int = 0
-    updated: int = 0
-    deleted: int = 0
-    dropped: int = 0  # events that a watermark held already
-    batches: int = 0
-    events_per_second: float = 0.0
-    lag_seconds: float = 0.0
-    by_table: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def applied(self) -> int:
-        return self.inserted + self.updated + self.deleted
-
-
-@dataclass
-class _Stream:
-    """One topic's table while it is consumed."""
-
-    record: TableRecord
-    watermark: Watermark
-    builder: BatchBuilder
+CaughtUp = Callable[[Mapping[Partition, int]], bool]
 
 
 class Consumer:
@@ -96,8 +74,11 @@ class Consumer:
         unavailable: str,
         group: str | None = None,
         run_id: str | None = None,
+        join: bool = False,
+        evolution: Evolution | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> None:
+        """With `join` it shares the work of the consumers that run already, whose `group` it names."""
         self.config = config
         self.source = source
         self.target = target
@@ -106,27 +87,35 @@ class Consumer:
         self.unavailable = unavailable
         self.group = group or config.fresh_group()
         self.run_id = run_id or str(uuid.uuid4())
+        self.join = join
+        self.evolution = evolution
         self.on_progress = on_progress
         self.broker = Broker(config.kafka)
         self.log = logging.LoggerAdapter(logging.getLogger("cdc_pipeline"), {"connector": config.connector_name})
         self.progress = Progress(self.group)
-        self.claimed: dict[Partition, OffsetRecord] = {}
-        self.waiting: set[Partition] = set()  # their tables are being copied
-        self.streams: dict[str, _Stream] = {}
+        self.assignment = self._nothing_assigned()
+
+    def _nothing_assigned(self) -> Assignment:
+        return Assignment(
+            self.source, self.state, self.broker, self.run_id, self.tables,
+            unavailable=self.unavailable, salt=self.config.salt,
+        )  # fmt: skip
 
     # -- the run ------------------------------------------------------------------------------------------------
 
     def run(
         self,
         should_stop: threading.Event,
-        caught_up: Callable[[Mapping[Partition, int]], bool] | None = None,
+        caught_up: CaughtUp | None = None,
     ) -> Progress:
         """Consume until `should_stop` is set, the owner stops the stream, or `caught_up` says so of the offsets.
 
-        Raises ConsumerAlreadyRuns, or after five attempts in a row the error that stands in the way.
+        Raises ConsumerAlreadyRuns, or after five attempts in a row the error that stands in the way; TablesStopped
+        where none of the tables can go on, or one of those that are waited for.
         """
         self._take_lease()
         self._banner()
+        self.state.wake_failed()
         attempt, since = 0, time.monotonic()
         with Heart(self.state, self.run_id) as heart:
             while True:
@@ -149,7 +138,8 @@ class Consumer:
                     raise
 
     def _take_lease(self) -> None:
-        holder = self.state.take_lease(self.run_id, self.group, socket.gethostname(), os.getpid())
+        host, pid = socket.gethostname(), os.getpid()
+        holder = self.state.take_lease(self.run_id, self.group, host, pid, join=self.join)
         if holder is not None:
             raise ConsumerAlreadyRuns(replication=self.config.name, run_id=holder.run_id, age=holder.age)
 
@@ -169,17 +159,17 @@ class Consumer:
         for line in lines:
             self._say(line)
 
-    def _stream(
-        self, heart: Heart, should_stop: threading.Event, caught_up: Callable[[Mapping[Partition, int]], bool] | None
-    ) -> None:
+    def _stream(self, heart: Heart, should_stop: threading.Event, caught_up: CaughtUp | None) -> None:
         """One attempt: from a fresh assignment until the end or an error."""
-        self.claimed, self.waiting, self.streams = {}, set(), {}
+        self.assignment = self._nothing_assigned()
         kafka = self.broker.consumer(
             self.group,
             **{
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # never a guess: an offset that is gone stops the stream
                 "enable.partition.eof": False,
+                # By partitions of all topics: most topics have one, and `range` would give all of them to one member.
+                "partition.assignment.strategy": "roundrobin",
                 "topic.metadata.refresh.interval.ms": 5000,
                 "fetch.wait.max.ms": 100,
                 "session.timeout.ms": 15000,
@@ -189,58 +179,93 @@ class Consumer:
         )
         connection = self.target.connect()
         try:
-            writer = Writer(self.target, connection)
-            kafka.subscribe(
-                sorted(self.tables),
-                on_assign=self._assigned,
-                on_revoke=lambda _, p: self._revoked(p),
-            )
-            self._loop(kafka, writer, heart, should_stop, caught_up)
+            applier = Applier(
+                self.assignment, self.source, self.state, Writer(self.target, connection), self.progress,
+                most_set_aside=self.config.quarantine_rows, say=self._say,
+            )  # fmt: skip
+            self._subscribe(kafka)
+            self._loop(kafka, applier, heart, should_stop, caught_up)
         finally:
+            if self.evolution:
+                self.evolution.close()
             kafka.close()
             connection.close()
+
+    def _subscribe(self, kafka: KafkaConsumer) -> None:
+        kafka.subscribe(
+            sorted([*self.tables, *filter(None, [self.config.heartbeat_topic])]),
+            on_assign=self.assignment.assigned,
+            on_revoke=lambda _, partitions: self.assignment.revoked(partitions),
+        )
 
     def _loop(
         self,
         kafka: KafkaConsumer,
-        writer: Writer,
+        applier: Applier,
         heart: Heart,
         should_stop: threading.Event,
-        caught_up: Callable[[Mapping[Partition, int]], bool] | None,
+        caught_up: CaughtUp | None,
     ) -> None:
-        next_check = 0.0
-        paused, next_reclaim, reported, applied = False, 0.0, time.monotonic(), self.progress.applied
+        next_check = next_reclaim = next_look = 0.0
+        paused, reported, applied = False, time.monotonic(), self.progress.applied
+        set_aside = self.progress.set_aside
         while not should_stop.is_set() and heart.desired is not Desired.STOPPED:
             if heart.lost:
                 raise ConsumerAlreadyRuns(replication=self.config.name, run_id="(another)", age=0)
             paused = self._pause_or_resume(kafka, heart, paused)
             messages = self._consume(kafka)
             if messages:
-                try:
-                    self._apply(kafka, writer, messages)
-                except ConsumerFenced:
-                    self._fenced(kafka, writer)
+                self._apply(kafka, applier, messages)
             now = time.monotonic()
-            if self.waiting and now >= next_reclaim:
-                self._reclaim(kafka, writer)
+            if self.evolution and (now >= next_look or self.progress.set_aside > set_aside):
+                self._evolve(kafka, self.evolution)
+                next_look, set_aside = now + LOOK_SECONDS, self.progress.set_aside
+            if now >= next_reclaim:
+                self._end_evolved(kafka)
+                if not paused:
+                    self._notice_rewinds(kafka, applier)
+                if self.assignment.waiting:
+                    applier.forget(self.assignment.reclaim(kafka))
+                    self._tell_stopped(heart)
                 next_reclaim = now + RECLAIM_SECONDS
             if now - reported >= PROGRESS_SECONDS:
                 self.progress.events_per_second = (self.progress.applied - applied) / (now - reported)
                 self.on_progress(self.progress)
                 reported, applied = now, self.progress.applied
             if caught_up and now >= next_check:
-                if caught_up({key: record.next_offset for key, record in self.claimed.items()}):
+                if caught_up(self._offsets()) and not (self.evolution and self.evolution.is_busy):
                     break
                 next_check = now + CAUGHT_UP_SECONDS
         self.on_progress(self.progress)
+        if caught_up and self.assignment.stopped:
+            raise self._tables_stopped()
+
+    def _offsets(self) -> dict[Partition, int]:
+        """Where each partition stands; nothing is waited for in those of a table that cannot go on."""
+        stored = self.state.offsets_of(self.tables)  # a re-sync may have rewound them, which is noticed later
+        stopped = self.assignment.stopped
+        return {key: sys.maxsize if key[0] in stopped else record.next_offset for key, record in stored.items()}
+
+    def _tell_stopped(self, heart: Heart) -> None:
+        """Raises TablesStopped where nothing is left to do."""
+        stopped = self.assignment.stopped
+        self.progress.stopped = {topic: str(error) for topic, error in stopped.items()}
+        if stopped.keys() == self.tables.keys():
+            raise self._tables_stopped()
+
+    def _tables_stopped(self) -> TablesStopped:
+        stopped = self.assignment.stopped
+        reasons = "; ".join(f"{self.tables[topic]}: {error}" for topic, error in sorted(stopped.items()))
+        return TablesStopped(count=len(stopped), reasons=reasons)
 
     def _pause_or_resume(self, kafka: KafkaConsumer, heart: Heart, paused: bool) -> bool:
         wanted = heart.desired is Desired.PAUSED
-        if wanted != paused:
-            partitions = [TopicPartition(*key) for key in self.claimed]
+        if wanted or paused:  # each time: the group may just have given us others
+            partitions = [TopicPartition(*key) for key in self.assignment.claimed]
             (kafka.pause if wanted else kafka.resume)(partitions)
+        if wanted != paused:
             self._say("Paused" if wanted else "Resumed")
-        if self.claimed or self.waiting:
+        if self.assignment.claimed or self.assignment.waiting:
             heart.tell(ConsumerState.PAUSED if wanted else ConsumerState.RUNNING)
         return wanted
 
@@ -254,134 +279,101 @@ class Consumer:
             if error is None:
                 continue
             if error.code() == KafkaError._AUTO_OFFSET_RESET:
-                self._check_still_there(sorted(self.claimed))
+                self.assignment.stop_lost(kafka)
+                continue
             raise self._unavailable(error)
-        return messages
+        return [message for message in messages if message.error() is None]
 
     def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
         return KafkaUnavailable(servers=self.config.kafka.bootstrap_servers, reason=error.str())
 
-    # -- partitions ---------------------------------------------------------------------------------------------
+    # -- tables that change in the source -----------------------------------------------------------------------
 
-    def _assigned(self, kafka: KafkaConsumer, partitions: list[TopicPartition]) -> None:
-        """The group has given us these: claim each in the target, and begin where the target says."""
-        ready = self._claim([(p.topic, p.partition) for p in partitions])
-        for partition in partitions:
-            key = (partition.topic, partition.partition)
-            partition.offset = self.claimed[key].next_offset if key in ready else 0
-        kafka.assign(partitions)
-        if self.waiting:
-            kafka.pause([TopicPartition(*key) for key in self.waiting])
+    def _evolve(self, kafka: KafkaConsumer, evolution: Evolution) -> None:
+        """Have those of our tables copied again that have changed, and new ones copied if nobody leads us."""
+        changes = evolution.look()
+        topics = {table: topic for topic, table in self.tables.items()}
+        ours = {topic for topic, _ in self.assignment.claimed}
+        for table in sorted(changes.changed):
+            if topics.get(table) in ours:
+                evolution.begin(table)
+        for table, error in changes.gone.items():
+            if topics.get(table) in ours:
+                self._say(str(error))
+                self.assignment.stop(kafka, topics[table], error)
+        for table in sorted(changes.new) if not self.join else ():
+            evolution.begin(table, once=True)
+        self._subscribe_to_new(kafka)
 
-    def _revoked(self, partitions: list[TopicPartition]) -> None:
-        for partition in partitions:
-            self.claimed.pop((partition.topic, partition.partition), None)
-            self.waiting.discard((partition.topic, partition.partition))
+    def _subscribe_to_new(self, kafka: KafkaConsumer) -> None:
+        """Tables that were copied since we began, whoever did that."""
+        copied = [table for table, record in self.state.table_records().items() if record.state in HAS_WATERMARK]
+        new = {self.config.topic(table): table for table in copied} if self.evolution else {}
+        if not new.keys() <= self.tables.keys():
+            self.tables.update(new)
+            self._subscribe(kafka)
 
-    def _claim(self, partitions: Sequence[Partition]) -> set[Partition]:
-        """Claim what can be claimed; the rest waits for its table's copy."""
-        claimed, records = self.state.claim(self.run_id, partitions, self.tables)
-        self.claimed.update(claimed)
-        self._check_still_there(sorted(claimed))
-        for topic in {topic for topic, _ in claimed}:
-            record = records[topic]
-            if record.shape is None or record.watermark is None:
-                raise ConsumerFenced(topic=topic, partition=0)
-            watermark = self.source.watermark(record.watermark)
-            self.streams[topic] = _Stream(record, watermark, BatchBuilder(record.shape, self.unavailable))
-        self.waiting = (self.waiting | set(partitions)) - claimed.keys()
-        for key in self.waiting:
-            self.claimed.pop(key, None)
-        return set(claimed)
-
-    def _check_still_there(self, partitions: Sequence[Partition]) -> None:
-        topics = {topic for topic, _ in partitions}
-        beginnings, ends = self.broker.beginnings(topics), self.broker.ends(topics)
-        for key in partitions:
-            offset, beginning, end = self.claimed[key].next_offset, beginnings.get(key, 0), ends.get(key, 0)
-            if not beginning <= offset <= end:
-                topic, partition = key
-                raise OffsetLost(topic=topic, partition=partition, offset=offset, beginning=beginning, end=end)
-
-    def _reclaim(self, kafka: KafkaConsumer, writer: Writer) -> None:
-        """Take up the tables whose copy has ended."""
-        for topic, partition in self._claim(sorted(self.waiting)):
-            writer.forget(self.streams[topic].record.target)
-            kafka.resume([TopicPartition(topic, partition)])
-            kafka.seek(TopicPartition(topic, partition, self.claimed[topic, partition].next_offset))
-
-    def _fenced(self, kafka: KafkaConsumer, writer: Writer) -> None:
-        """A batch was rolled back. Either a table is being copied again, or another run has taken over."""
-        holder = self.state.consumer()
-        if holder is None or holder.run_id != self.run_id:
-            run_id, age = (holder.run_id, holder.age) if holder else ("(unknown)", 0)
-            raise ConsumerAlreadyRuns(replication=self.config.name, run_id=run_id, age=age)
-        everything = sorted(self.claimed)
-        kafka.pause([TopicPartition(*key) for key in everything])
-        self.waiting.update(everything)
-        self._reclaim(kafka, writer)
+    def _end_evolved(self, kafka: KafkaConsumer) -> None:
+        ended = self.evolution.ended() if self.evolution else {}
+        for table, error in ended.items():
+            topic = self.config.topic(table)
+            self.assignment.held.discard(topic)
+            if error is not None:
+                self._say(f"{table} could not be copied: {error}")
+                if topic in self.tables:
+                    self.assignment.stop(kafka, topic, error)
+        if ended:
+            self._subscribe_to_new(kafka)
 
     # -- one batch ----------------------------------------------------------------------------------------------
 
-    def _apply(self, kafka: KafkaConsumer, writer: Writer, messages: Sequence[Message]) -> None:
-        last: dict[Partition, Message] = {}
-        touched: dict[str, _Stream] = {}
-        dropped = 0
-        for message in messages:
-            key = (message.topic() or "", message.partition() or 0)
-            offset = message.offset() or 0
-            claimed = self.claimed.get(key)
-            if claimed is None or offset < claimed.next_offset:
-                continue  # of a partition that is no longer ours, or fetched before a seek
-            last[key] = message
-            event = decode(key[0], key[1], offset, message.key(), message.value())
-            if event is None:
-                continue
-            stream = self.streams[key[0]]
-            if stream.watermark.holds(event.source):
-                dropped += 1
-                continue
-            stream.builder.add(event)
-            touched[key[0]] = stream
-        if last:
-            try:
-                self._write(writer, last, touched)
-            finally:
-                for stream in touched.values():
-                    stream.builder.reset()
-            self.progress.dropped += dropped
-            offsets = [TopicPartition(*key, (message.offset() or 0) + 1) for key, message in last.items()]
+    def _apply(self, kafka: KafkaConsumer, applier: Applier, messages: Sequence[Message]) -> None:
+        try:
+            stopped = applier.apply(messages)
+            self._note_heartbeats(applier, messages)
+        except ConsumerFenced:
+            self._fenced(kafka, applier)
+            return
+        for topic, error in stopped.items():
+            if self.evolution and self.evolution.copies and isinstance(error, ColumnsChanged):
+                self._say(f"{error.message} It is synced again; the others go on.")
+                self.assignment.hold(kafka, topic)
+                self.evolution.begin(self.tables[topic])
+            else:
+                self._say(f"{self.tables[topic]} cannot go on, the others do: {error}")
+                self.assignment.stop(kafka, topic, error)
+        keys = {(message.topic() or "", message.partition() or 0) for message in messages}
+        claimed = self.assignment.claimed
+        offsets = [TopicPartition(*key, claimed[key].next_offset) for key in keys if key in claimed]
+        if offsets:
             kafka.commit(offsets=offsets, asynchronous=True)
 
-    def _write(self, writer: Writer, last: Mapping[Partition, Message], touched: Mapping[str, _Stream]) -> None:
-        for stream in touched.values():
-            writer.prepare(stream.record.target, stream.builder.shape)
-        moved: dict[Partition, OffsetRecord] = {}
-        counts = {t: (s.builder.inserted, s.builder.updated, s.builder.deleted) for t, s in touched.items()}
-        with writer.connection.begin():
-            for key, message in sorted(last.items(), key=lambda item: item[0]):
-                seconds = message.timestamp()[1] / 1000
-                count = counts.pop(key[0], (0, 0, 0))
-                claimed, offset = self.claimed[key], (message.offset() or 0) + 1
-                moved[key] = self.state.advance(writer.connection, claimed, offset, seconds, count)
-            for topic, stream in touched.items():
-                missing = writer.apply(stream.record.target, stream.builder.build())
-                if missing:
-                    self._say(f"{missing} row(s) to delete were not in {stream.record.target}: {topic}; run verify")
-        self.claimed.update(moved)
-        self._count(touched, last)
+    def _note_heartbeats(self, applier: Applier, messages: Sequence[Message]) -> None:
+        """After the batch that they came with: should we die in between, the next one says the same, a little later."""
+        beats = [source_time(message.value()) for message in messages if message.topic() == self.config.heartbeat_topic]
+        times = [beat for beat in beats if beat is not None]
+        if times:
+            connection = applier.writer.connection
+            with connection.begin():
+                self.state.beat_seen(connection, max(times))
 
-    def _count(self, touched: Mapping[str, _Stream], last: Mapping[Partition, Message]) -> None:
-        progress = self.progress
-        progress.batches += 1
-        progress.lag_seconds = max(0.0, time.time() - min(m.timestamp()[1] for m in last.values()) / 1000)
-        for topic, stream in touched.items():
-            builder = stream.builder
-            progress.inserted += builder.inserted
-            progress.updated += builder.updated
-            progress.deleted += builder.deleted
-            events = builder.inserted + builder.updated + builder.deleted
-            progress.by_table[topic] = progress.by_table.get(topic, 0) + events
+    def _notice_rewinds(self, kafka: KafkaConsumer, applier: Applier) -> None:
+        """A re-sync has rewound a topic: its new table lacks what was applied to the old one since. The next batch
+        would be refused, but on a topic that is at rest there may never be one."""
+        stored = self.state.offsets_of(self.tables)
+        claimed = self.assignment.claimed
+        if any(key in stored and stored[key].epoch != record.epoch for key, record in claimed.items()):
+            self._fenced(kafka, applier)
+
+    def _fenced(self, kafka: KafkaConsumer, applier: Applier) -> None:
+        """A batch was rolled back: a table is copied again, events were taken out of quarantine, another consumer has
+        some of our partitions, or it has taken us for dead."""
+        known = self.state.consumers_known()
+        if self.run_id not in [record.run_id for record in known]:
+            run_id, age = (known[0].run_id, known[0].age) if known else ("(unknown)", 0)
+            raise ConsumerAlreadyRuns(replication=self.config.name, run_id=run_id, age=age)
+        self.assignment.lose(kafka)
+        applier.forget(self.assignment.reclaim(kafka))
 
     def _say(self, message: str) -> None:
         self.log.info("[%s] %s", self.config.connector_name, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,17 @@ from cdc_pipeline.config import Connect
 from cdc_pipeline.errors import ConnectorFailed, ConnectRefused, ConnectUnavailable
 
 TIMEOUT_SECONDS = 30
+STOPPED_WITHIN_SECONDS = 90
 _SECRET_WORDS = ("password", "secret", "token", "jaas")
+# Its message goes on: "restart connector with schema recovery mode", which would not help.
+_PARTIAL_ROW = re.compile(
+    r"Error processing row in (?P<table>.+?), internal schema size (?P<all>\d+), but row size (?P<some>\d+)"
+)
+_ABOUT_PARTIAL_ROW = (
+    "an event of table {table} has {some} of its {all} columns, so a session has set binlog_row_image to another value "
+    "than FULL; nothing of it was applied, and what it leaves out is nowhere. Have no session do that (it takes the "
+    "privilege SESSION_VARIABLES_ADMIN); then only `cdc-pipeline teardown` and `start --force-resync` get past it."
+)
 REBALANCING = 409  # Connect's answer while its workers agree on who does what: the same call passes later
 
 
@@ -111,7 +122,13 @@ class ConnectApi:
         self.wait_for(name, is_running, "running")
 
     def wait_stopped(self, name: str) -> None:
-        self.wait_for(name, lambda s: s["connector"] == "STOPPED" and not s["tasks"], "stopped")
+        """Also of one that has failed: until it is stopped, its dead tasks are still told."""
+        deadline = time.monotonic() + STOPPED_WITHIN_SECONDS
+        while (status := self._status_or_nothing(name))["connector"] != "STOPPED" or status["tasks"]:
+            if time.monotonic() > deadline:
+                reason = f"not stopped after {STOPPED_WITHIN_SECONDS} s: {status}"
+                raise ConnectorFailed(connector=name, reason=reason)
+            time.sleep(0.1)
 
     def _status_or_nothing(self, name: str) -> dict[str, Any]:
         try:
@@ -164,6 +181,9 @@ def _message(answer: requests.Response) -> str:
 
 
 def _first_cause(trace: str) -> str:
-    """The deepest cause of a Java stack trace: its last `Caused by`, or its first line."""
+    """The deepest cause of a Java stack trace: its last `Caused by`, or its first line. Where Debezium's advice is
+    wrong, what it means instead."""
     causes = [line.removeprefix("Caused by: ") for line in trace.splitlines() if line.startswith("Caused by: ")]
-    return (causes or trace.splitlines() or [""])[-1 if causes else 0]
+    cause = (causes or trace.splitlines() or [""])[-1 if causes else 0]
+    partial = _PARTIAL_ROW.search(cause)
+    return _ABOUT_PARTIAL_ROW.format(**partial.groupdict()) if partial else cause

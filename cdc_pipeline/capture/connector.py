@@ -13,7 +13,9 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from cdc_pipeline.config import ReplicationConfig
-from cdc_pipeline.model import TableId
+from cdc_pipeline.databases.mysql import heartbeat as mysql_heartbeat
+from cdc_pipeline.databases.postgresql import heartbeat as postgresql_heartbeat
+from cdc_pipeline.model import Replicated, TableId
 
 # What Debezium writes for an unchanged value that PostgreSQL did not log; nobody's data holds this text.
 UNAVAILABLE = "__cdc_pipeline_unavailable_7f1c9d2e__"
@@ -30,21 +32,45 @@ def translate_snapshot_mode(mode: str) -> str:
 
 
 def get_connector_config_for_database(
-    config: ReplicationConfig, tables: Sequence[TableId], snapshot_mode: str = STREAMING
+    config: ReplicationConfig, tables: Sequence[Replicated], snapshot_mode: str = STREAMING, *, keyless: bool = False
 ) -> dict[str, str]:
-    """The connector's configuration for these tables of the replication's source, whichever database it is."""
+    """The connector's configuration for these tables of the replication's source, whichever database it is. `keyless`:
+    one of them has no primary key."""
     builders = {
         "mysql": get_mysql_connector_config,
         "mariadb": get_mariadb_connector_config,
         "postgresql": get_postgresql_connector_config,
         "oracle": get_oracle_connector_config,
     }
-    return builders[config.source.kind](config, tables, translate_snapshot_mode(snapshot_mode))
+    sources = [table.source for table in tables]
+    built = builders[config.source.kind](config, sources, translate_snapshot_mode(snapshot_mode))
+    if keyless and config.source.kind == "postgresql":
+        # Rows that one COPY wrote have one LSN; only their number in the transaction tells whether one comes again.
+        built |= {**_transactions(config), "provide.transaction.metadata": "true"}
+    excluded = ",".join(pattern for table in tables for pattern in _excluded_columns(table))
+    return {**built, **({"column.exclude.list": excluded} if excluded else {})}
+
+
+def _excluded_columns(table: Replicated) -> list[str]:
+    """Patterns of the columns that shall not reach Kafka, `schema.table.column` for every source. Where the owner says
+    what to include, all others, also those that the table may get one day. Debezium would take `Name` for `name`, which
+    are two columns to PostgreSQL: hence the flag."""
+    prefix = f"(?-i){_pattern(str(table.source))}\\."
+    if table.choices.include:
+        return [f"{prefix}(?!(?:{'|'.join(map(_pattern, table.choices.include))})$).*"]
+    return [prefix + _pattern(name) for name in table.choices.exclude]
+
+
+def _pattern(name: str) -> str:
+    """Debezium splits the list at each comma that has no backslash."""
+    return re.escape(name).replace(",", "\\,")
 
 
 def get_mysql_connector_config(
     config: ReplicationConfig, tables: Sequence[TableId], snapshot_mode: str = STREAMING
 ) -> dict[str, str]:
+    table = config.heartbeat_table
+    tables = [*tables, *([table] if table else [])]
     return {
         **_common(config, tables, default_port=3306),
         "connector.class": "io.debezium.connector.mysql.MySqlConnector",
@@ -53,6 +79,7 @@ def get_mysql_connector_config(
         "database.include.list": ",".join(sorted({re.escape(table.schema) for table in tables})),
         "bigint.unsigned.handling.mode": "long",  # read back as unsigned in apply/values.py
         "enable.time.adjuster": "false",  # it would turn the year 1 into 2001
+        **(_heartbeat(config, mysql_heartbeat.beat(table, config.name)) if table else {}),
         **_schema_history(config),
         **config.connector,
     }
@@ -80,12 +107,7 @@ def get_mariadb_connector_config(
             "snapshot.locking.mode": "none",  # it would ask for LOCK TABLES
         }
     return {
-        # Nobody reads the records of transactions, and there are two for each one of the server.
-        "topic.creation.default.replication.factor": "-1",
-        "topic.creation.default.partitions": "-1",
-        "topic.creation.groups": "transactions",
-        "topic.creation.transactions.include": re.escape(f"{config.topic_prefix}.transaction"),
-        "topic.creation.transactions.retention.ms": "3600000",
+        **_transactions(config),
         **mysql,
         "heartbeat.interval.ms": "0",
         "provide.transaction.metadata": "true",
@@ -108,6 +130,9 @@ def get_postgresql_connector_config(
         "unavailable.value.placeholder": UNAVAILABLE,
         "include.unknown.datatypes": "true",  # multiranges and the like, as the hexadecimal digits of their text
         "hstore.handling.mode": "json",
+        # Moves the slot on while only other tables, or other databases of the server, are written to.
+        **_heartbeat(config, postgresql_heartbeat.BEAT),
+        "message.prefix.include.list": postgresql_heartbeat.PREFIX,
         **config.connector,
     }
 
@@ -163,11 +188,30 @@ def _common(config: ReplicationConfig, tables: Sequence[TableId], default_port: 
         "key.converter.schemas.enable": "false",
         "value.converter": "org.apache.kafka.connect.json.JsonConverter",
         "value.converter.schemas.enable": "false",
+        # The key that a row had before, which Debezium puts into a header.
+        "header.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "header.converter.schemas.enable": "false",
         # Source commit to Kafka in 15 ms in the median; with Debezium's default of 500 it is 290 to 730.
         "poll.interval.ms": "10",
         # Keeps the offset moving while the captured tables rest.
         "heartbeat.interval.ms": "1000",
     }
+
+
+def _transactions(config: ReplicationConfig) -> dict[str, str]:
+    """The topic of the transactions' begins and ends: nobody reads it, and it gets two records for each one."""
+    return {
+        "topic.creation.default.replication.factor": "-1",
+        "topic.creation.default.partitions": "-1",
+        "topic.creation.groups": "transactions",
+        "topic.creation.transactions.include": re.escape(f"{config.topic_prefix}.transaction"),
+        "topic.creation.transactions.retention.ms": "3600000",
+    }
+
+
+def _heartbeat(config: ReplicationConfig, statement: str) -> dict[str, str]:
+    """One that begins in the source itself, so that it travels the whole way."""
+    return {"heartbeat.interval.ms": str(config.heartbeat.seconds * 1000), "heartbeat.action.query": statement}
 
 
 def _schema_history(config: ReplicationConfig) -> dict[str, str]:

@@ -25,7 +25,7 @@ from cdc_pipeline.capture.connector import (
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.errors import ConnectorFailed, OffsetMismatch
 from cdc_pipeline.kafka import Broker
-from cdc_pipeline.model import Position, TableId
+from cdc_pipeline.model import Position, Replicated
 from cdc_pipeline.state import State
 
 STREAMS_WITHIN_SECONDS = 120
@@ -47,12 +47,12 @@ class Registration:
         """Whether the connector is there and its offset has been preset."""
         return self.connect.exists(self.name) and bool(self.state.captured_tables)
 
-    def register(self, tables: Sequence[TableId], start: Position) -> None:
-        config = get_connector_config_for_database(self.config, tables)
+    def register(self, tables: Sequence[Replicated], start: Position, *, keyless: bool) -> None:
+        config = get_connector_config_for_database(self.config, tables, keyless=keyless)
         keeps_history = any(key.startswith("schema.history.") for key in config)
         if not self.is_registered:
             mode = REBUILD_HISTORY if keeps_history else STREAMING
-            self._create(get_connector_config_for_database(self.config, tables, mode), start)
+            self._create(get_connector_config_for_database(self.config, tables, mode, keyless=keyless), start)
             self._remember(tables)
         self._run()
         if self.connect.config(self.name)["snapshot.mode"] == REBUILD_HISTORY:
@@ -60,10 +60,11 @@ class Registration:
             self.connect.put_config(self.name, {"name": self.name, **config})
             self._run()
 
-    def extend(self, tables: Sequence[TableId]) -> None:
+    def extend(self, tables: Sequence[Replicated], *, keyless: bool) -> None:
         """Capture these tables from now on; call before any new one is copied. Other changes of the owner's connector
         settings come into force too."""
-        config = {"name": self.name, **get_connector_config_for_database(self.config, tables)}
+        config = get_connector_config_for_database(self.config, tables, keyless=keyless)
+        config["name"] = self.name
         current = self.connect.config(self.name)
         if current == config or current["snapshot.mode"] == REBUILD_HISTORY:
             return
@@ -95,8 +96,8 @@ class Registration:
                 raise OffsetMismatch(connector=self.name, wrote=start.to_text(), read=read)
             time.sleep(0.1)  # the worker that answers may not have read its offsets topic to the end yet
 
-    def _remember(self, tables: Sequence[TableId]) -> None:
-        self.state.set(captured_tables="\n".join(str(table) for table in tables))
+    def _remember(self, tables: Sequence[Replicated]) -> None:
+        self.state.set(captured_tables="\n".join(str(table.source) for table in tables))
 
     def _run(self) -> None:
         """Resume it if it is stopped or paused, restart what has failed, wait until all of it runs."""

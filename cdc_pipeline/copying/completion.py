@@ -11,17 +11,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.definition import Definer, ForeignKey, Index, Names, candidates
+from cdc_pipeline.databases.projected import in_target_names
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Replicated, TableId, TableShape
+from cdc_pipeline.projection import project
 
 
-def complete(source: Source, target: Target, table: Replicated, shape: TableShape) -> list[str]:
-    """Indexes and numbering of one table. Returns notes on what differs from the source's."""
-    definition, there = source.definition(shape), target.shape(table.target)
+def complete(
+    source: Source, target: Target, table: Replicated, shape: TableShape, made_in: TableId | None = None
+) -> list[str]:
+    """Indexes and numbering of one table, or of the shadow that will take its place. Returns notes on what differs from
+    the source's."""
+    made_in = made_in or table.target
+    definition, there = source.definition(shape), target.shape(made_in)
     if there is None:
         raise CdcPipelineError(reason=f"target table {table.target} is gone; copy {table.source} again")
-    notes = []
+    notes = list(definition.notes)
     for index in definition.indexes:
         planned, note = target.definer.plan(index, definition.family, shape, there)
         if planned is None:
@@ -29,10 +35,10 @@ def complete(source: Source, target: Target, table: Replicated, shape: TableShap
             continue
         if note:
             notes.append(f"index {index.name} {note}")
-        failed = _make_index(target, table.target, planned, [other.name for other in definition.indexes])
+        failed = _make_index(target, table.target, made_in, planned, [other.name for other in definition.indexes])
         if failed:
             notes.append(f"index {index.name} left out: {failed}")
-    _advance_sequences(target, table.target, definition.identities)
+    _advance_sequences(target, made_in, definition.identities)
     notes += [
         f"foreign key {key.name}: MySQL does not log the rows that its {key.unlogged} changes, so they differ in the "
         "target until the table is synced again"
@@ -42,15 +48,19 @@ def complete(source: Source, target: Target, table: Replicated, shape: TableShap
     return notes
 
 
-def _make_index(target: Target, table: TableId, index: Index, all_names: Sequence[str]) -> str:
+def _make_index(target: Target, table: TableId, made_in: TableId, index: Index, all_names: Sequence[str]) -> str:
     """Make an index unless it is there. Returns why it could not be made."""
 
     def names() -> Names:
         with target.connect() as connection:
-            return target.definer.index_names(connection, table)
+            found = target.definer.index_names(connection, made_in)
+            if made_in == table:
+                return found
+            there = target.definer.index_names(connection, table)  # whose own names become free
+        return Names(found.own, {*found.taken, *(set(there.taken) - set(there.own))})
 
     def sql(name: str) -> str:
-        return target.definer.create_index(target, table, index, name)
+        return target.definer.create_index(target, made_in, index, name)
 
     return _make(target, candidates(index.name, table.name, all_names, target.definer), names, sql)
 
@@ -94,14 +104,18 @@ def _advance_sequences(target: Target, table: TableId, columns: Sequence[str]) -
 def make_foreign_keys(source: Source, target: Target, tables: Sequence[Replicated]) -> list[str]:
     """Those between tables of the replication. Returns notes on those that the target cannot have."""
     targets = {table.source: table.target for table in tables}
-    sources = source.shapes([table.source for table in tables])
+    found = source.shapes([table.source for table in tables])
+    sources = {table.source: project(found[table.source], table.choices) for table in tables}
     shapes = target.shapes([table.target for table in tables])
     notes = []
     for table in tables:
         keys = source.definition(sources[table.source]).foreign_keys
         made = target.definition(shapes[table.target]).foreign_keys
         for key in keys:
-            reason = _make_foreign_key(target, table.target, key, targets, shapes, made)
+            wanted = in_target_names(key, sources[key.parent]) if key.parent in sources else key
+            reason = "what it refers to is not replicated as it is"
+            if wanted is not None:
+                reason = _make_foreign_key(target, table.target, wanted, targets, shapes, made)
             notes += [f"{table.source}: foreign key {key.name} left out: {reason}"] if reason else []
     return notes
 

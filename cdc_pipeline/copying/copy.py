@@ -1,8 +1,7 @@
-"""The initial copy of tables, past Kafka.
+"""The initial copy of tables, past Kafka. A table that serves already is copied again beside itself (resync.py); any
+other one as follows:
 
-Per table, in this order:
-
-1. Take the table from the consumer, if one streams it: state RESYNCING (or COPYING), topic fenced.
+1. Take the table from the consumer, if one streams it: state COPYING, topic fenced.
 2. Note the end of its topic. What is before it is older than the snapshot to come.
 3. Open the snapshot; its watermark says which transactions it holds.
 4. In one target transaction: empty the table, load the snapshot, store the watermark and the noted end of the topic.
@@ -19,14 +18,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
+from cdc_pipeline import swaps
 from cdc_pipeline.copying.completion import complete
-from cdc_pipeline.copying.transfer import transfer
+from cdc_pipeline.copying.resync import Resync, is_live, planned
+from cdc_pipeline.copying.transfer import OnRows, transfer
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, GeneratedColumnMissing
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape
-from cdc_pipeline.state import HAS_WATERMARK, State, TableState
+from cdc_pipeline.projection import project
+from cdc_pipeline.state import HAS_WATERMARK, State, TableRecord, TableState
 
 OnProgress = Callable[[TableId, int, int], None]  # table, rows so far, rows that the source had at the start
 REPORT_SECONDS = 1.0
@@ -95,14 +97,28 @@ class Copier:
 
     def copy(self, table: Replicated, *, force: bool = False, adopt: bool = False) -> CopyResult:
         """Copy one table, or skip it because its target has data whose watermark is known."""
-        shape = self.source.shapes([table.source])[table.source]
+
+        def on_wait() -> None:
+            self.say(f"{table.source}: another copy of it is on its way; waits for that to end")
+
+        with swaps.alone(self.state, table.source, on_wait):
+            swaps.settle(self.state, self.state.table_records()[table.source])
+            self.target.replacer.clear(table.target)
+            return self._copy(table, force=force, adopt=adopt)
+
+    def _copy(self, table: Replicated, *, force: bool, adopt: bool) -> CopyResult:
+        shape = project(self.source.shapes([table.source])[table.source], table.choices)
         notes = self._ensure_target(table, shape)
-        source_rows, target_rows = self.source.count(table.source), self.target.count(table.target)
+        source_rows, target_rows = self.source.count_replicated(shape), self.target.count(table.target)
         self.say(f"{table.source}: Source table has {source_rows} rows")
         self.say(f"{table.source}: Target table already has {target_rows} rows")
         record = self.state.table_records()[table.source]
         if adopt and record.state not in HAS_WATERMARK:
             return self._adopt(table, shape, source_rows, target_rows)
+        # One whose re-sync was killed was asked for one.
+        force = force or record.state is TableState.RESYNCING
+        if is_live(record, table) and (force or (record.state is TableState.FAILED and target_rows)):
+            return self._resync(table, record, shape, source_rows, target_rows, notes)
         if record.state in HAS_WATERMARK and target_rows and not force:
             self.say(f"{table.source}: skipped, its target has data and its watermark is kept")
             watermark = record.watermark or ""
@@ -145,10 +161,25 @@ class Copier:
             self.say(f"{table.source}: {note}")
         return replace(result, notes=tuple(notes))
 
-    def _load(self, table: Replicated, shape: TableShape, source_rows: int, target_rows: int) -> CopyResult:
-        started = time.monotonic()
-        self._take_from_consumer(table)
-        ends = self._topic_ends(table)
+    def _resync(
+        self, table: Replicated, record: TableRecord, shape: TableShape, source_rows: int, target_rows: int,
+        notes: Sequence[str],
+    ) -> CopyResult:  # fmt: skip
+        there = self.target.shape(table.target)
+        if there is None:
+            raise CdcPipelineError(reason=f"target table {table.target} is gone; copy {table.source} again")
+        plan = planned(self.target, record, shape, there)
+        resync = Resync(self.source, self.target, self.state, self.broker, self.say, table, shape)
+        done, more = resync.run(plan, self._reporter(table, source_rows))
+        self.on_progress(table.source, done.rows, done.rows)
+        self.say(f"{table.source}: Synced {done.rows} rows to {table.target.name} in {done.seconds:.1f} s")
+        method, outcome = f"{self.target.load_method()}; {plan}", "reloaded" if target_rows else "copied"
+        result = CopyResult(
+            table, outcome, source_rows, target_rows, done.rows, done.bytes, done.seconds, done.watermark, method, shape
+        )  # fmt: skip
+        return self._complete(result, shape, [*notes, *more])
+
+    def _reporter(self, table: Replicated, source_rows: int) -> OnRows:
         reported = 0.0
 
         def on_rows(rows: int, _: int) -> None:
@@ -157,6 +188,13 @@ class Copier:
                 reported = time.monotonic()
                 self.on_progress(table.source, rows, source_rows)
 
+        return on_rows
+
+    def _load(self, table: Replicated, shape: TableShape, source_rows: int, target_rows: int) -> CopyResult:
+        started = time.monotonic()
+        self._take_from_consumer(table)
+        ends = self._topic_ends(table)
+        on_rows = self._reporter(table, source_rows)
         with self.source.snapshot(shape) as snapshot, self.target.connect() as connection:
             self.state.lock_topic(connection, table.topic)
             if not self.target.is_empty(table.target):  # counted before the consumer let go
@@ -203,10 +241,14 @@ class Copier:
         return {partition: end for (_, partition), end in self.broker.ends([table.topic]).items()}
 
     def _remember_failure(self, table: Replicated, error: CdcPipelineError) -> None:
-        """Best effort: the database that would remember it may be the one that failed."""
+        """Best effort: the database that would remember it may be the one that failed. What was served and streamed
+        before the copy still is."""
         try:
             with self.target.connect() as connection:
-                self.state.move_table(connection, table.source, TableState.FAILED, error=str(error))
+                if self.state.table_records()[table.source].state in HAS_WATERMARK:
+                    self.state.note_error(connection, table.source, str(error))
+                else:
+                    self.state.move_table(connection, table.source, TableState.FAILED, error=str(error))
                 connection.commit()
         except CdcPipelineError as second:
             self.say(f"{table.source}: could not record its failure: {second}")

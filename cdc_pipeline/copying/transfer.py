@@ -79,9 +79,16 @@ def _row_of(chunk: bytes, index: int) -> Row:
 
 
 def transfer(
-    snapshot: Snapshot, shape: TableShape, target: Target, connection: Connection, table: TableId, on_rows: OnRows
+    snapshot: Snapshot,
+    shape: TableShape,
+    target: Target,
+    connection: Connection,
+    table: TableId,
+    on_rows: OnRows,
+    shown_as: TableId | None = None,
 ) -> tuple[int, int]:
-    """Copy the snapshot's rows into the target table, in the caller's transaction. Returns rows and bytes.
+    """Copy the snapshot's rows into the target table, in the caller's transaction. Returns rows and bytes. People know
+    a shadow by the name of the table whose place it will take.
 
     Raises what went wrong on either side, and CopyIncomplete if the two do not agree on the number of rows; the
     caller must then roll back.
@@ -116,7 +123,7 @@ def transfer(
         if failures:
             raise failures[0]
     if refused is not None:
-        raise _named(refused, snapshot, shape, table, counted[0]) from refused
+        raise _named(refused, snapshot, shape, shown_as or table, counted[0]) from refused
     if loaded != counted[0].rows:
         raise CopyIncomplete(table=shape.table, read=counted[0].rows, loaded=loaded)
     return loaded, counted[0].bytes

@@ -7,6 +7,7 @@ outside this package asks which database it talks to.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,9 +19,14 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from cdc_pipeline.choices import DELETED_AT, NOTHING_CHOSEN, Change
+from cdc_pipeline.condition import Value, parse
+from cdc_pipeline.databases.condition_sql import render
 from cdc_pipeline.databases.definition import Definer, Definition
+from cdc_pipeline.databases.projected import carried, of_source
 from cdc_pipeline.errors import CdcPipelineError, PositionLost, StatementFailed
-from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Watermark
+from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Trail, Watermark
+from cdc_pipeline.projection import filter_columns, source_columns
 
 
 class Dialect(ABC):
@@ -88,8 +94,61 @@ class Dialect(ABC):
         lines += keys
         return f"CREATE TABLE {self.table(table)} (\n  " + ",\n  ".join(lines) + "\n)"
 
-    def select(self, shape: TableShape) -> str:
-        return f"SELECT {', '.join(self.read(c) for c in shape.columns)} FROM {self.table(shape.table)}"
+    # -- what an owner chooses ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def operand(self, name: str, type: ColumnType) -> str:
+        """The expression of a column that a `where` compares: with these literals, and blind to collations."""
+
+    @abstractmethod
+    def literal(self, value: Value, type: ColumnType) -> str:
+        """A `where`'s literal, to be compared with an operand of this type."""
+
+    @abstractmethod
+    def text(self, value: str) -> str:
+        """Any text as a literal."""
+
+    @abstractmethod
+    def sha256(self, text: str, *, salted: bool) -> str:
+        """The expression for the SHA-256 (hexadecimal digits) of a text, in UTF-8, behind the session's salt."""
+
+    def where(self, shape: TableShape) -> str:
+        """` WHERE …` of the source's rows that are replicated; empty if all are."""
+        if not shape.choices.where:
+            return ""
+        return f" WHERE {render(self, parse(shape.choices.where), filter_columns(shape))}"
+
+    def select(self, shape: TableShape, at: str = "") -> str:
+        """The canonical texts of what is replicated; `at` follows the table's name."""
+        fields = ", ".join(self._changed(c) or self.read(c.source) for c in shape.columns)
+        return f"SELECT {fields} FROM {self.table(shape.table)}{at}{self.where(shape)}"
+
+    def replicated(self, shape: TableShape) -> str:
+        """The source's side of a comparison: its table, or a query that gives what is replicated of it under the names
+        that it has in the target."""
+        if shape.choices == NOTHING_CHOSEN:
+            return self.table(shape.table)
+        columns = source_columns(shape)
+        fields = (f"{self._changed(c) or self.quote(c.source.name)} AS {self.quote(c.name)}" for c in columns)
+        return f"(SELECT {', '.join(fields)} FROM {self.table(shape.table)}{self.where(shape)}) cdc_replicated"
+
+    def undeleted(self, table: TableId, shape: TableShape) -> str:
+        """The target's side of it: where deletes are soft, the rows that the source has too."""
+        if not shape.choices.soft_delete:
+            return self.table(table)
+        rows = f"SELECT {self.columns([c.name for c in source_columns(shape)])} FROM {self.table(table)}"
+        return f"({rows} WHERE {self.quote(DELETED_AT)} IS NULL) cdc_undeleted"
+
+    def _changed(self, column: Column) -> str:
+        """The expression of a column whose value is not the source's; empty if it is."""
+        name = self.quote(column.source.name)
+        if column.change is Change.HASH:
+            source = column.source.canonical
+            hashed = self.sha256(self.compare(name, source), salted=bool(column.text))
+            return f"CASE WHEN {self.read(column.source)} IS NULL THEN NULL ELSE {hashed} END"
+        if column.change is Change.MASK:
+            return f"CASE WHEN {name} IS NULL THEN NULL ELSE {self.text(column.text)} END"
+        return "NULL" if column.change is Change.DELETED_AT else ""
 
 
 class Database(ABC):
@@ -185,29 +244,30 @@ class Database(ABC):
         with self.connect() as connection:
             return self.scalar(connection, f"SELECT 1 FROM {self.dialect.table(table)} LIMIT 1") is None
 
-    def checksum(self, table: TableId, columns: Sequence[tuple[str, ColumnType]]) -> tuple[int, str]:
-        """Row count, and the sum of the rows' hashes, computed by the server in one scan."""
+    def checksum(self, rows: str, columns: Sequence[tuple[str, ColumnType]]) -> tuple[int, str]:
+        """Row count, and the sum of the rows' hashes, computed by the server in one scan. `rows` is what stands behind
+        FROM: a table, or a query of the dialect's."""
         hashed = self.dialect.hash_sum(self.dialect.row_hash(columns))
         with self.connect() as connection:
-            sql = f"SELECT count(*), {hashed} FROM {self.dialect.table(table)}"
+            sql = f"SELECT count(*), {hashed} FROM {rows}"
             count, total = connection.exec_driver_sql(sql).one()
         return int(count), f"{int(total or 0):x}"
 
     def row_hashes(
-        self, table: TableId, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
+        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
     ) -> Iterator[tuple[tuple[str | None, ...], str]]:
         """Key (the compare texts of its columns) and hash of every row."""
         types = dict(columns)
         fields = [self.dialect.compare(self.dialect.quote(name), types[name]) for name in key]
         fields.append(self.dialect.row_hash(columns))
         with self.connect().execution_options(stream_results=True) as connection:
-            sql = f"SELECT {', '.join(fields)} FROM {self.dialect.table(table)}"
+            sql = f"SELECT {', '.join(fields)} FROM {rows}"
             for *values, row_hash in connection.exec_driver_sql(sql):
                 yield tuple(None if v is None else str(v) for v in values), row_hash
 
     def row_texts(
         self,
-        table: TableId,
+        rows: str,
         hashed: Sequence[tuple[str, ColumnType]],
         read: Sequence[tuple[str, ColumnType]],
         key: Sequence[str],
@@ -219,10 +279,10 @@ class Database(ABC):
         fields = [*names, self.dialect.row_hash(hashed)]
         fields += [self.dialect.compare(self.dialect.quote(name), type) for name, type in read]
         wanted = or_(*(and_(*(literal_column(n) == v for n, v in zip(names, values, strict=True))) for values in keys))
-        query = select(*map(literal_column, fields)).select_from(text(self.dialect.table(table))).where(wanted)
+        query = select(*map(literal_column, fields)).select_from(text(rows)).where(wanted)
         with self.connect() as connection:
-            rows = connection.execute(query, execution_options={"no_parameters": False}).all()
-        return {tuple(str(v) for v in row[: len(key)]): tuple(row[len(key) :]) for row in rows}
+            found = connection.execute(query, execution_options={"no_parameters": False}).all()
+        return {tuple(str(v) for v in row[: len(key)]): tuple(row[len(key) :]) for row in found}
 
     @staticmethod
     def scalar(connection: Connection, sql: str) -> Any:
@@ -247,7 +307,29 @@ class Source(Database):
     (PostgreSQL), or as long as the server keeps its logs, which `check_position` tells.
     """
 
+    hash_salt: str = ""
     target_family: str | None = None  # of the database that the changes are for; None where nobody has said so
+
+    @cached_property
+    def engine(self) -> Engine:
+        engine = super().engine
+        if self.hash_salt:
+            event.listen(engine, "connect", lambda connection, _: self.tell_salt(connection))
+        return engine
+
+    @abstractmethod
+    def tell_salt(self, connection: Any) -> None:
+        """Set the session's variable that the dialect's `sha256` reads, through the driver's own connection: so no
+        statement has the secret, which servers show and errors quote."""
+
+    def count_replicated(self, shape: TableShape) -> int:
+        sql = f"SELECT count(*) FROM {self.dialect.table(shape.table)}{self.dialect.where(shape)}"
+        with self.connect() as connection:
+            return int(self.scalar(connection, sql))
+
+    def definition(self, shape: TableShape) -> Definition:
+        """What the target can have of it, where the owner chose to replicate something else than the table itself."""
+        return carried(super().definition(of_source(shape)), shape)
 
     @abstractmethod
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]: ...
@@ -273,6 +355,17 @@ class Source(Database):
         """A position at or after every transaction that has committed by now; a connector will reach it even if
         nothing more is written."""
 
+    def clock(self) -> float:
+        """Seconds since 1970, by the server's clock where it sends heartbeats: theirs are the times to compare."""
+        return time.time()
+
+    def heartbeat_checks(self, table: TableId) -> list[Check]:
+        """Whether the connector may beat in this table, or we may make it."""
+        return []
+
+    def prepare_heartbeat(self, table: TableId) -> None:
+        """Make the table that the connector beats in. Harmless if it is there."""
+
     def stir(self) -> None:
         """Make an idle log move, if this login may: for those who wait for a connector to report its position."""
 
@@ -286,6 +379,10 @@ class Source(Database):
     @abstractmethod
     def watermark(self, text: str) -> Watermark:
         """The watermark that `to_text` wrote."""
+
+    @abstractmethod
+    def trail(self, text: str | None) -> Trail:
+        """The trail that `to_text` wrote; of a topic of which nothing is known, a new one."""
 
     def require_position(self, available: bool, position: Position, reason: str) -> None:
         if not available:

@@ -110,6 +110,7 @@ class Definition:
     foreign_keys: tuple[ForeignKey, ...] = ()
     comments: Mapping[str, str] = field(default_factory=dict)  # of columns
     comment: str = ""
+    notes: tuple[str, ...] = ()  # what of it is not carried over, because the table's owner chose so
 
 
 @dataclass(frozen=True)

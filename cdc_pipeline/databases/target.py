@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
 from sqlalchemy import Connection
 
+from cdc_pipeline.choices import DELETED_AT
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Database
 from cdc_pipeline.databases.refusal import value_refused
-from cdc_pipeline.errors import LoadRefused, StatementFailed
+from cdc_pipeline.databases.replacer import Replacer
+from cdc_pipeline.errors import LoadRefused, StatementFailed, TargetChanged
 from cdc_pipeline.model import Check, Column, ColumnType, Kind, Row, RowBatch, TableId, TableShape
 
 STAGE_GROUP = "_cdc_group"  # which part of a batch a staged row belongs to
+STAGE_ORIGIN = "_cdc_origin_"  # with the number of a key's column: the key that a moved row had before
 DELETED, WHOLE, FIRST_PARTIAL = 0, 1, 2
+TRUNCATED = -1  # where deletes are soft: only tables with a key have that, and others the negative groups
 GROUP_TYPE = ColumnType(Kind.INTEGER, 32)
 
 
@@ -50,6 +54,11 @@ class Target(Database):
     def load_method(self) -> str:
         """How `load` does it, and why, for people."""
 
+    @property
+    @abstractmethod
+    def replacer(self) -> Replacer:
+        """How a table of it is replaced while others read it."""
+
     @abstractmethod
     def truncate(self, connection: Connection, table: TableId) -> None:
         """Empty a table, in the caller's transaction."""
@@ -59,8 +68,9 @@ class Target(Database):
         return False
 
     @abstractmethod
-    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
-        """A session's temporary table with these columns of the table (nullable, no keys) and STAGE_GROUP."""
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Mapping[str, Column]) -> None:
+        """A session's temporary table with columns like these of the table (nullable, no keys), by the names that they
+        have there, and STAGE_GROUP."""
 
     @abstractmethod
     def delete_join(self, table: TableId, stage: str, condition: str) -> str:
@@ -91,8 +101,12 @@ class Writer:
             return
         current = self.target.shape(table)
         declared = {column.name: column for column in current.columns} if current else {}
+        missing = ", ".join(name for name in shape.names if name not in declared)
+        if missing:
+            raise TargetChanged(target=table, problem=f"it lacks {missing}" if current else "it is gone")
         stage = f"{self.target.stage_prefix}{self.numbers.setdefault(table, len(self.numbers))}"
-        columns = [declared[name] for name in shape.names]
+        columns = {name: declared[name] for name in shape.names}
+        columns |= {origin: declared[name] for origin, name in _origins(shape).items()}
         self.target.create_stage(self.connection, stage, table, columns)
         numbers = [column.name for column in shape.columns if column.canonical.kind is Kind.INTEGER]
         self.sequences[table] = self.target.definer.sequences(self.connection, table, numbers)
@@ -125,8 +139,14 @@ class Writer:
         for group, (partial_names, partial_rows) in enumerate(batch.partials.items(), FIRST_PARTIAL):
             rows += [(str(group), *_spread(partial_names, row, names)) for row in partial_rows]
         rows += [(str(-number), *row) for number, row in enumerate(batch.removed, 1)]
+        if batch.truncated_at:
+            rows.append((str(TRUNCATED), *_spread((DELETED_AT,), (batch.truncated_at,), names)))
         if rows:
             columns = [(STAGE_GROUP, GROUP_TYPE), *((c.name, c.canonical) for c in batch.shape.columns)]
+            if batch.moved:
+                types = dict(columns)
+                columns += [(origin, types[name]) for origin, name in _origins(batch.shape).items()]
+                rows = list(_with_origins(batch, rows))
             try:
                 self.target.load(self.connection, TableId("", stage), columns, BytesIO(copy_text.render(rows)))
             except LoadRefused as error:
@@ -138,15 +158,21 @@ class Writer:
         """Rows that change in part go last. Where one of them gives up a value of a unique index that another row of
         the batch takes, that is too late: then all are completed from the table and put in place together."""
         target = self.target
+        if batch.moved:
+            self._complete_moved(table, stage, batch)
+        if batch.truncated_at:
+            quote = target.dialect.quote
+            condition = f"t.{quote(DELETED_AT)} IS NULL AND s.{quote(STAGE_GROUP)} = {TRUNCATED}"
+            self._run(target.update_join(table, stage, [DELETED_AT], condition))
         if batch.deletes:
             condition = f"{self._same_key(batch)} AND s.{target.dialect.quote(STAGE_GROUP)} = {DELETED}"
             self._run(target.delete_join(table, stage, condition))
         if not batch.partials:
-            self._insert_whole(table, stage, batch)
+            self._insert_whole(table, stage, batch.shape, some=bool(batch.rows))
             return 0
         savepoint = self.connection.begin_nested()
         try:
-            self._insert_whole(table, stage, batch)
+            self._insert_whole(table, stage, batch.shape, some=bool(batch.rows or batch.moved))
             self._update_partials(table, stage, batch)
         except StatementFailed as error:
             if not target.is_duplicate(error):
@@ -163,17 +189,42 @@ class Writer:
         quote = self.target.dialect.quote
         return " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in batch.shape.key)
 
-    def _insert_whole(self, table: TableId, stage: str, batch: RowBatch) -> None:
-        if batch.rows:
-            self.target.insert_whole(self.connection, table, stage, batch.shape)
+    def _insert_whole(self, table: TableId, stage: str, shape: TableShape, *, some: bool) -> None:
+        if some:
+            self.target.insert_whole(self.connection, table, stage, shape)
+
+    def _complete_moved(self, table: TableId, stage: str, batch: RowBatch) -> None:
+        """Make whole rows of partial ones that had another key before, while the table still has that key. One that
+        is not there has moved already (its event came again), and changes in part what has its key now. One that is
+        marked is none: before this batch marks anything, so that the old row counts which the batch itself marks."""
+        quote, there = self.target.dialect.quote, self.target.dialect.table(table)
+        staged = quote(stage)
+        origin = " AND ".join(f"t.{quote(name)} = {staged}.{quote(o)}" for o, name in _origins(batch.shape).items())
+        if batch.shape.choices.soft_delete:
+            origin += f" AND t.{quote(DELETED_AT)} IS NULL"
+        for number, names in enumerate(batch.partials, FIRST_PARTIAL):
+            missing = [quote(name) for name in batch.shape.names if name not in names]
+            values = [f"{name} = (SELECT t.{name} FROM {there} t WHERE {origin})" for name in missing]
+            self._run(
+                f"UPDATE {staged} SET {', '.join([*values, f'{quote(STAGE_GROUP)} = {WHOLE}'])} "
+                f"WHERE {staged}.{quote(STAGE_GROUP)} = {number} AND EXISTS (SELECT 1 FROM {there} t WHERE {origin})"
+            )
 
     def _update_partials(self, table: TableId, stage: str, batch: RowBatch) -> None:
         group = f"s.{self.target.dialect.quote(STAGE_GROUP)}"
         for number, names in enumerate(batch.partials, FIRST_PARTIAL):
             changed = [name for name in names if name not in batch.shape.key]
             if changed:
-                condition = f"{self._same_key(batch)} AND {group} = {number}"
+                condition = f"{self._same_key(batch)} AND {group} = {number}{self._unmarked(batch)}"
                 self._run(self.target.update_join(table, stage, changed, condition))
+
+    def _unmarked(self, batch: RowBatch, stage: str = "s") -> str:
+        """Where deletes are soft: but for the rows that were marked before. Those that this batch's TRUNCATE has just
+        marked are still to get what the batch changed in them before it: of two marks the earlier one holds."""
+        if not batch.shape.choices.soft_delete:
+            return ""
+        deleted_at = self.target.dialect.quote(DELETED_AT)
+        return f" AND (t.{deleted_at} IS NULL OR t.{deleted_at} >= {stage}.{deleted_at})"
 
     def _completed_partials(self, table: TableId, stage: str, batch: RowBatch) -> Iterator[str]:
         """Statements that make whole rows of the stage's partial ones; a row that the table lacks stays away."""
@@ -182,7 +233,8 @@ class Writer:
         same_key = " AND ".join(f"t.{quote(name)} = {staged}.{quote(name)}" for name in batch.shape.key)
         for number, names in enumerate(batch.partials, FIRST_PARTIAL):
             is_partial = f"{staged}.{group} = {number}"
-            yield f"DELETE FROM {staged} WHERE {is_partial} AND NOT EXISTS (SELECT 1 FROM {there} t WHERE {same_key})"
+            same = same_key + self._unmarked(batch, staged)
+            yield f"DELETE FROM {staged} WHERE {is_partial} AND NOT EXISTS (SELECT 1 FROM {there} t WHERE {same})"
             missing = [quote(name) for name in batch.shape.names if name not in names]
             values = [f"{name} = (SELECT t.{name} FROM {there} t WHERE {same_key})" for name in missing]
             yield f"UPDATE {staged} SET {', '.join([*values, f'{group} = {WHOLE}'])} WHERE {is_partial}"
@@ -192,6 +244,8 @@ class Writer:
         for column, sequence in self.sequences[table].items():
             place = batch.shape.names.index(column)
             numbers = [int(row[place] or 0) for row in batch.rows]
+            for names, rows in batch.partials.items():
+                numbers += [int(row[names.index(column)] or 0) for row in rows if column in names]
             if numbers:
                 self.target.definer.advance(self.connection, sequence, max(numbers))
 
@@ -234,6 +288,20 @@ class Writer:
 
     def _run(self, sql: str) -> None:
         self.connection.exec_driver_sql(sql)
+
+
+def _origins(shape: TableShape) -> dict[str, str]:
+    """The stage's columns for the key that a row had before, with the key's own."""
+    return {f"{STAGE_ORIGIN}{number}": name for number, name in enumerate(shape.key)}
+
+
+def _with_origins(batch: RowBatch, rows: Sequence[Row]) -> Iterator[Row]:
+    """Staged rows, each with the key that it had before, if it is one that moved."""
+    places = [1 + batch.shape.names.index(name) for name in batch.shape.key]
+    nowhere = (None,) * len(places)
+    for row in rows:
+        is_partial = int(row[0] or 0) >= FIRST_PARTIAL
+        yield (*row, *(batch.moved.get(tuple(row[place] for place in places), nowhere) if is_partial else nowhere))
 
 
 def _spread(names: Sequence[str], row: Row, all_names: Sequence[str]) -> Row:

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from cdc_pipeline.apply.consumer import Progress
+from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.defs import metadata
 from cdc_pipeline.defs.lineage import CONSUMER_TAG, Lineage
 from cdc_pipeline.defs.reporting import explained
+from cdc_pipeline.quarantine import Quarantine
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import Desired
 
@@ -80,6 +81,7 @@ class Heartbeat:
         self.lineage = lineage
         self.state = replication.parts.state
         self.target = replication.parts.target
+        self.quarantine = Quarantine(self.state)
         self.before = self._counts()
         self.applied = self.batches = 0
         self.since, self.due = time.monotonic(), 0.0
@@ -99,6 +101,7 @@ class Heartbeat:
             "updated": progress.updated,
             "deleted": progress.deleted,
             "dropped": progress.dropped,
+            "set_aside": self.quarantine.count(),
             "batches": progress.batches,
             "group": progress.group,
             "run_id": self.context.run_id,

@@ -5,6 +5,7 @@ import dagster as dg
 from cdc_pipeline.defs import reporting
 from cdc_pipeline.defs.consume import consume_job
 from cdc_pipeline.defs.lineage import Lineage
+from cdc_pipeline.defs.quarantine import quarantine_job
 from cdc_pipeline.defs.reporting import CopyConfig, explained
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import Desired
@@ -27,6 +28,7 @@ def jobs(lineage: Lineage, equals_source: dg.AssetChecksDefinition) -> list:
             description="Step 3: start the connector where the copies began, or bring it back.",
         ),
         consume_job(lineage),
+        quarantine_job(lineage),
         dg.define_asset_job(
             f"{name}_verify",
             selection=dg.AssetSelection.checks(equals_source),

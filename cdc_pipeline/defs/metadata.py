@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,6 +11,9 @@ from cdc_pipeline.capture.connect_api import mask
 from cdc_pipeline.copying.copy import CopyResult
 from cdc_pipeline.model import Comparison, Position, TableShape
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.quarantine import SetAside
+
+SHOWN = 100  # of the events in quarantine
 
 Metadata = dict[str, Any]
 
@@ -89,6 +92,19 @@ def of_connector(status: Mapping[str, Any], parts: Parts) -> Metadata:
         "config": dg.MetadataValue.json(mask(config)),
         "in Kafka Connect": dg.MetadataValue.url(f"{parts.config.connect.url.rstrip('/')}/connectors/{name}"),
     }
+
+
+def of_set_aside(items: Sequence[SetAside]) -> Metadata:
+    """Of the events in quarantine; a table of the first ones."""
+    if not items:
+        return {"set_aside": 0}
+    records = [
+        dg.TableRecord(
+            {"table": str(i.table), "row": i.row_key, "offset": i.offset, "since": str(i.since), "error": i.error}
+        )
+        for i in items[:SHOWN]
+    ]
+    return {"set_aside": len(items), "events in quarantine": dg.MetadataValue.table(records)}
 
 
 def of_comparison(comparison: Comparison) -> Metadata:

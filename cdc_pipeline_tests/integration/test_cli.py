@@ -318,8 +318,8 @@ def test_status_tells_connector_consumer_and_every_table(shop: Scenario) -> None
     assert status.returncode == GOOD, status.stdout
     answer = data(status)
     assert answer.keys() == {
-        "replication", "desired", "connector", "consumer", "tables", "lag_events", "lag_seconds", "last_error",
-        "errors",
+        "replication", "desired", "connector", "consumer", "joined", "tables", "lag_events", "lag_seconds",
+        "last_error", "errors", "heartbeat_age_seconds",
     }  # fmt: skip
     assert (answer["replication"], answer["desired"]) == (shop.name, "running")
     assert (answer["connector"]["name"], answer["connector"]["state"]) == (connector(shop), "RUNNING")
@@ -332,7 +332,7 @@ def test_status_tells_connector_consumer_and_every_table(shop: Scenario) -> None
     assert orders == {
         "source": f"{shop.schema}.orders", "target": f"public.{shop.target_table('orders')}",
         "topic": f"client_{shop.number}_db_5.{shop.schema}.orders", "state": "STREAMING", "rows_copied": 1,
-        "inserted": 0, "updated": 1, "deleted": 1, "lag_events": 0, "lag_seconds": 0.0, "error": "",
+        "inserted": 0, "updated": 1, "deleted": 1, "set_aside": 0, "lag_events": 0, "lag_seconds": 0.0, "error": "",
     }  # fmt: skip
     for_people = run("status", folder=shop.folder)
     assert for_people.returncode == GOOD

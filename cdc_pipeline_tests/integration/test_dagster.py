@@ -210,3 +210,30 @@ def test_patterns_are_looked_up_and_an_unreachable_source_is_no_obstacle(shop: S
     assert lineage.partitions.get_partition_keys() == ["users"]
     assert "cannot be reached" in lineage.note
     replication_definitions(lineage).resolve_asset_graph()
+
+
+def test_events_in_quarantine_are_listed_retried_and_discarded(shop: Shop) -> None:
+    assert shop.run("start_replication").success
+    notes = shop.scenario.target_table("notes")
+    shop.scenario.run("target", f"ALTER TABLE {notes} ALTER COLUMN text TYPE VARCHAR(8)")
+    shop.scenario.run("source", *(f"INSERT INTO notes VALUES ({n}, 'longer than that')" for n in (100, 101)))
+    shop.replication.consume(until_caught_up=True)
+
+    def quarantine(**config: Any) -> dict[str, Any]:
+        assert shop.run("quarantine", config={f"{shop.lineage.name}_set_aside": {"config": config}}).success
+        record = shop.instance.fetch_observations(shop.lineage.stream, limit=1).records[0]
+        assert record.asset_observation is not None
+        return {name: value.value for name, value in record.asset_observation.metadata.items()}
+
+    listed = quarantine()
+    assert listed["set_aside"] == 2
+    events = listed["events in quarantine"].records
+    assert [record.data["row"] for record in events] == ['{"id": 100}', '{"id": 101}']
+    assert "longer than that" in events[0].data["error"]
+    assert quarantine(action="DISCARD", row='{"id": 100}') == {"discarded": 1, "set_aside": 0}
+    assert quarantine(action="RETRY") | {"events in quarantine": None} == {
+        "applied": 0, "stay": 1, "set_aside": 1, "events in quarantine": None,
+    }  # fmt: skip
+    shop.scenario.run("target", f"ALTER TABLE {notes} ALTER COLUMN text TYPE VARCHAR(80)")
+    assert quarantine(action="RETRY", table="notes") == {"applied": 1, "stay": 0, "set_aside": 0}
+    assert shop.scenario.rows("target", f"SELECT id FROM {notes} WHERE id >= 100") == [(101,)]

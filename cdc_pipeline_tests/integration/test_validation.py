@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 import requests
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from sqlalchemy.engine import make_url
 
 from cdc_pipeline.capture.connect_api import ConnectApi
@@ -364,7 +365,55 @@ def test_a_keyed_postgresql_table_must_log_its_key(postgresql: Scenario, identit
         "CREATE UNIQUE INDEX by_name ON users (name)",
         f"ALTER TABLE users REPLICA IDENTITY {identity}",
     )
-    assert (found(postgresql) == {}) is works
+    problems = found(postgresql)
+    assert (problems == {}) is works
+    if problems:
+        postgresql.run("source", problems["source table public.users replica identity"].partition("run: ")[2])
+        assert found(postgresql) == {}
+
+
+def test_a_deferrable_primary_key_tells_no_rows(postgresql: Scenario) -> None:
+    postgresql.run("source", "CREATE TABLE late (id INT PRIMARY KEY DEFERRABLE, note TEXT)")
+    problem = found(postgresql, "late")["source table public.late replica identity"]
+    assert "DEFERRABLE" in problem
+    postgresql.run("source", problem.partition("run: ")[2])
+    assert found(postgresql, "late") == {}
+
+
+def test_every_partition_must_tell_its_rows(postgresql: Scenario) -> None:
+    postgresql.run(
+        "source",
+        "CREATE TABLE log (day INT, line TEXT) PARTITION BY RANGE (day)",
+        "CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (1) TO (2)",
+        "CREATE TABLE log_2 PARTITION OF log FOR VALUES FROM (2) TO (9) PARTITION BY LIST (day)",
+        "CREATE TABLE log_2_3 PARTITION OF log_2 FOR VALUES IN (3)",
+        "CREATE UNLOGGED TABLE log_2_4 PARTITION OF log_2 FOR VALUES IN (4)",
+    )
+    problems = found(postgresql, "log")
+    assert problems.keys() == {"source table public.log replica identity", "source table public.log partitions"}
+    assert "public.log_2_4" in problems["source table public.log partitions"]
+    fixes = problems["source table public.log replica identity"].partition("run: ")[2].split("; ")
+    assert [fix.split()[2] for fix in fixes] == [
+        '"public"."log"', '"public"."log_1"', '"public"."log_2_3"', '"public"."log_2_4"',
+    ]  # fmt: skip
+    postgresql.run("source", *fixes, "ALTER TABLE log_2_4 SET LOGGED")
+    assert found(postgresql, "log") == {}
+
+
+def test_a_table_that_others_inherit_from_is_refused(postgresql: Scenario) -> None:
+    postgresql.run("source", "CREATE TABLE guests (visits INT) INHERITS (users)")
+    assert found(postgresql).keys() == {"source table public.users heirs"}
+
+
+def test_a_topic_of_several_partitions_is_refused(mysql: Scenario) -> None:
+    config = configured(mysql)
+    topic = f"{config.topic_prefix}.{mysql.schema}.users"
+    admin = AdminClient({"bootstrap.servers": str(mysql.stack.kafka)})
+    admin.create_topics([NewTopic(topic, num_partitions=2)])[topic].result(10)
+    problems = found(mysql)
+    assert problems.keys() == {f"topic {topic}"}
+    assert "delete it" in problems[f"topic {topic}"]
+    admin.delete_topics([topic])[topic].result(10)
 
 
 def test_a_mysql_table_without_transactions_is_refused(mysql: Scenario) -> None:

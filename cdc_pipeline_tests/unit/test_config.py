@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cdc_pipeline.choices import Choices
 from cdc_pipeline.config import (
     RESERVED_CONNECTOR_KEYS,
     ReplicationConfig,
@@ -324,3 +325,85 @@ def test_a_folder_without_replications_is_named(folder: Path) -> None:
         find_replication()
     with pytest.raises(ConfigError, match="nowhere"):
         find_replication(folder=folder / "nowhere")
+
+
+# -- what owners choose per table ---------------------------------------------------------------------------------
+
+
+def options(load: Load, text: str, **more: str) -> TableRule:
+    return load(tables=f"tables:\n  - users: {{{text}}}\n", **more).tables[0]
+
+
+def test_choices_are_read_and_the_salt_shows_nowhere(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SALT", SECRET)
+    shop = load('hash_salt: "${SALT}"\n', tables="tables:\n  - users: {hash: [email], delete: soft}\n  - orders\n")
+    users, orders = (rule.choices(shop.salt) for rule in shop.tables)
+    assert shop.salt == SECRET
+    assert (users.hash, users.soft_delete) == (("email",), True)
+    assert users.salt
+    assert orders == Choices()
+    assert SECRET not in repr(shop) + repr(users)
+
+
+def test_another_salt_is_another_choice(load: Load) -> None:
+    rule = options(load, "hash: [email]")
+    assert len({rule.choices(salt).salt for salt in ("", "a", "b")}) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("include: [a], exclude: [b]", "exclude each other"),
+        ("hash: [a], mask: {a: x}", "a is both hashed and masked"),
+        ("exclude: [a], rename: {a: b}", "rename: column a is left out"),
+        ("exclude: [a], hash: [a]", "hash: column a is left out"),
+        ("include: [b], mask: {a: x}", "mask: column a is left out"),
+        ('exclude: [a], where: "a = 1"', "where: column a is left out"),
+        ("rename: {a: c, b: C}", "two columns would be called c"),
+        ("delete: soft, rename: {a: _deleted_at}", "is the column that delete: soft adds"),
+        ('mask: {a: ""}', "a needs a text of at least one character"),
+        ("delete: never", "delete"),
+        ('where: "a ="', "at character 4 (the end)"),
+        ("hash: email", "hash"),
+    ],
+)
+def test_options_that_cannot_go_together_are_refused_with_their_line(load: Load, text: str, problem: str) -> None:
+    message = refused(load, tables=f"tables:\n  - orders\n  - users: {{{text}}}\n")
+    assert problem in message
+    assert ", line 10" in message
+
+
+def test_the_line_is_that_of_the_option(load: Load) -> None:
+    message = refused(load, tables='tables:\n  - users:\n      exclude: [a]\n      where: "a ="\n')
+    assert ", line 11" in message
+
+
+def test_oracle_has_no_place_for_a_salt(load: Load) -> None:
+    source = 'source: {url: "oracle://cdc@db/x"}\n'
+    tables = "tables:\n  - users: {hash: [email]}\n"
+    assert "leave it out" in refused(load, 'hash_salt: "x"\n', source=source, tables=tables)
+    assert load(source=source, tables=tables).salt == ""
+
+
+# -- heartbeats ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "heartbeat", "topic"),
+    [
+        ("postgresql://cdc@h/shop", "{}", "client_2_db_5.message"),
+        ("mysql://cdc@h/shop", "{}", None),
+        ("mysql://cdc@h/shop", "{table: beats}", "client_2_db_5.shop.beats"),
+        ("mysql://cdc@h/shop", "{table: ops.beats, seconds: 60}", "client_2_db_5.ops.beats"),
+        ("mariadb://cdc@h/shop", "{}", None),
+    ],
+)
+def test_where_the_sources_heartbeats_come(load: Load, source: str, heartbeat: str, topic: str | None) -> None:
+    config = load(f"heartbeat: {heartbeat}\n", source=f'source: {{url: "{source}"}}\n')
+    assert config.heartbeat_topic == topic
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb", "oracle"])
+def test_only_mysql_beats_in_a_table(load: Load, kind: str) -> None:
+    source = f'source: {{url: "{kind}://cdc@h/shop"}}\n'
+    assert "only of a MySQL source" in refused(load, "heartbeat: {table: ops.beats}\n", source=source)

@@ -17,7 +17,7 @@ def test_every_state_has_its_transitions() -> None:
 
 
 def test_a_table_is_never_streamed_before_it_was_copied() -> None:
-    assert [before for before in TableState if STREAMING in _LEGAL[before]] == [COPIED, STREAMING, FAILED]
+    assert [before for before in TableState if STREAMING in _LEGAL[before]] == [COPIED, STREAMING, RESYNCING, FAILED]
 
 
 def test_nothing_becomes_pending_again() -> None:
@@ -30,8 +30,11 @@ def test_nothing_becomes_pending_again() -> None:
     (PENDING, COPYING, FAILED, COPYING, LOADED, COPIED),  # the copy failed, and was repeated
     (COPYING, COPYING, LOADED, COPIED),  # killed while it copied
     (LOADED, COPYING, LOADED, COPIED),  # killed while it made indexes, and the source was altered meanwhile
-    (STREAMING, RESYNCING, LOADED, COPIED, STREAMING),  # a live re-sync
-    (RESYNCING, RESYNCING, LOADED, COPIED),  # killed while it re-synced
+    (STREAMING, RESYNCING, COPIED, STREAMING),  # a live re-sync, swapped in
+    (STREAMING, RESYNCING, LOADED, COPIED, STREAMING),  # a live re-sync, in place
+    (STREAMING, RESYNCING, STREAMING),  # one that failed
+    (STREAMING, COPYING, LOADED, COPIED, STREAMING),  # its target was empty
+    (RESYNCING, RESYNCING, COPIED),  # killed while it re-synced
     (STREAMING, STREAMING),  # the next consumer takes over
     (STREAMING, FAILED, RESYNCING, LOADED, COPIED),  # the stream failed, the way out is a re-sync
 ], ids=" ".join)  # fmt: skip

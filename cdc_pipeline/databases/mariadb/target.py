@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from cdc_pipeline.databases.mariadb.database import MariaDbDatabase
+from cdc_pipeline.databases.mysql.replacer import MySqlReplacer
 from cdc_pipeline.databases.mysql.target import MySqlTarget
 
 
+class MariaDbReplacer(MySqlReplacer):
+    renames_checks = False  # their names are the table's own
+
+
 class MariaDbTarget(MariaDbDatabase, MySqlTarget):
-    pass
+    @property
+    def replacer(self) -> MariaDbReplacer:
+        return MariaDbReplacer(self)

@@ -11,12 +11,14 @@ from cdc_pipeline.databases.base import Database, statement_failed
 from cdc_pipeline.databases.mysql.definition import MySqlDefiner
 from cdc_pipeline.databases.mysql.dialect import MySqlDialect
 from cdc_pipeline.databases.mysql.grants import Grants
-from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable
+from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable, RowRefused
 from cdc_pipeline.model import Column, TableId, TableShape
 
 ACCESS_DENIED = {1044, 1045, 1698}
 LOST_OR_REFUSED = {1040, 1053, 1158, 1159, 1160, 1161, 1203, 1927, 2002, 2003, 2005, 2006, 2013, 2014, 2055}
 DEADLOCK_OR_TIMEOUT = {1205, 1213}
+# NOT NULL, duplicate, out of range, too long, wrong value, foreign key, CHECK (3819 MySQL, 4025 MariaDB), JSON.
+ABOUT_VALUES = {1048, 1062, 1169, 1216, 1217, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1586, 1690, 3140, 3819, 4025}
 _OURS = "\\_cdc\\_pipeline\\_%"
 _SYSTEM = ("mysql", "sys", "information_schema", "performance_schema")
 
@@ -51,7 +53,9 @@ class MySqlDatabase(Database):
             "local_infile": True,
             # Rows arrive in an order that foreign keys need not allow half-way; the source has checked them.
             "init_command": f"SET time_zone = '+00:00', sql_mode = '{SQL_MODE}', foreign_key_checks = 0, "
-            "SESSION group_concat_max_len = 1048576",
+            "SESSION group_concat_max_len = 1048576, "
+            # A session that holds a table for a copy of many hours has nothing to say meanwhile.
+            "SESSION wait_timeout = 2147483",
         }
 
     def explain(self, error: BaseException) -> CdcPipelineError:
@@ -65,6 +69,8 @@ class MySqlDatabase(Database):
             return DatabaseUnavailable(database=self.display, reason=reason)
         if code in DEADLOCK_OR_TIMEOUT:
             return RetryableStatementFailed(database=self.display, reason=reason)
+        if code in ABOUT_VALUES:
+            return RowRefused(database=self.display, reason=f"{reason} ({code})")
         return statement_failed(self, Exception(f"{reason} ({code})" if code else reason))
 
     @property

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 
+from cdc_pipeline.condition import Value, moment_of
 from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.mysql.charsets import GARBLED, charset_of
 from cdc_pipeline.model import Column, ColumnType, Kind, TableId
@@ -19,6 +21,7 @@ _LONGEST_INLINE = 4000  # characters: a row may take 65,535 bytes in all, so lon
 _GEOMETRIES = ("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon")
 _COLLECTIONS = ("geometrycollection", "geomcollection")
 _HAS_SRID = 0x20  # in the fourth byte of the type
+SALT = "@cdc_pipeline_hash_salt"
 _KEY_CHARACTERS = 255  # an index takes 3,072 bytes, four a character; several columns share them
 
 
@@ -179,6 +182,32 @@ class MySqlDialect(Dialect):
                 return f"RTRIM(CONVERT({name} USING utf8mb4))"
             case _:
                 return f"CONVERT({name} USING utf8mb4)"
+
+    def operand(self, name: str, type: ColumnType) -> str:
+        match type.kind:
+            case Kind.INTEGER | Kind.DECIMAL | Kind.BOOLEAN:
+                return name
+            case Kind.DATE | Kind.TIMESTAMP | Kind.INSTANT:
+                return self.compare(name, type)  # of one length, from the year 1 to 9999: in order as texts too
+            case _:
+                # Not CAST(… AS BINARY) = x'…': two of these joined by AND are never true (measured, 8.0.15).
+                return f"HEX({self.compare(name, type)})"
+
+    def literal(self, value: Value, type: ColumnType) -> str:
+        if isinstance(value, bool):
+            return str(int(value))
+        if isinstance(value, Decimal):
+            return f"{value:f}"
+        moment = moment_of(value, type.kind) if type.kind in (Kind.DATE, Kind.TIMESTAMP, Kind.INSTANT) else None
+        return f"'{value.encode().hex().upper()}'" if moment is None else f"'{moment}'"
+
+    def text(self, value: str) -> str:
+        return f"CONVERT(x'{value.encode().hex()}' USING utf8mb4)"
+
+    def sha256(self, text: str, *, salted: bool) -> str:
+        """Without a salt that it shall have, NULL, which a NOT NULL column refuses: never the bare hash."""
+        hashed = f"CAST(CONVERT({text} USING utf8mb4) AS BINARY)"
+        return f"SHA2({f'CONCAT(CAST({SALT} AS BINARY), {hashed})' if salted else hashed}, 256)"
 
     def row_hash(self, columns: Sequence[tuple[str, ColumnType]], prefix: str = "") -> str:
         fields = []

@@ -12,13 +12,16 @@ from sqlalchemy import Connection
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.json_text import plain_numbers
+from cdc_pipeline.databases.mysql import heartbeat
 from cdc_pipeline.databases.mysql import watermark as watermarks
 from cdc_pipeline.databases.mysql.database import MySqlDatabase
+from cdc_pipeline.databases.mysql.dialect import SALT
 from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.databases.mysql.reader import RawReader
+from cdc_pipeline.databases.mysql.trail import BinlogTrail
 from cdc_pipeline.databases.mysql.watermark import BinlogWatermark, GtidSet, GtidWatermark
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
-from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Watermark
+from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail, Watermark
 
 # A LOCK TABLES that waits makes later writers of the table wait behind it, so it may wait only this long at a time.
 LOCK_WAIT_SECONDS = 2
@@ -53,6 +56,10 @@ class MySqlSource(MySqlDatabase, Source):
     how_to_set = "SET PERSIST {name} = '{wanted}'"
     privileges: Sequence[str] = ("REPLICATION SLAVE", "REPLICATION CLIENT")
     locks_tables = True
+
+    def tell_salt(self, connection: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET {SALT} = %s", (self.hash_salt,))
 
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
         with self.connect() as connection:
@@ -105,6 +112,32 @@ class MySqlSource(MySqlDatabase, Source):
         with self.connect() as connection:
             return Position(self._log_position(connection))
 
+    def clock(self) -> float:
+        with self.connect() as connection:
+            return float(self.scalar(connection, "SELECT UNIX_TIMESTAMP(NOW(6))"))
+
+    def heartbeat_checks(self, table: TableId) -> list[Check]:
+        """To explain a statement asks for the privileges of the statement, and writes nothing."""
+        name, user = self.dialect.table(table), f"'{self.url.username}'@'…'"
+        problem = ""
+        with self.connect() as connection:
+            granted = self.grants(connection)
+            if self.shape(table) is None:
+                missing = [p for p in ("CREATE", "INSERT", "UPDATE", "SELECT") if not granted.has(p, table.schema)]
+                problem = f"does not exist; run: {heartbeat.create(table)}; GRANT SELECT, INSERT, UPDATE ON {name} "
+                problem = f"{problem}TO {user}" if missing else ""
+            else:
+                try:
+                    connection.exec_driver_sql(f"EXPLAIN {heartbeat.beat(table, '')}")
+                except CdcPipelineError as error:
+                    problem = f"{error} Run: GRANT SELECT, INSERT, UPDATE ON {name} TO {user}"
+        return [Check(f"source heartbeat table {table}", problem)]
+
+    def prepare_heartbeat(self, table: TableId) -> None:
+        if self.shape(table) is None:
+            with self.connect() as connection:
+                connection.exec_driver_sql(heartbeat.create(table))
+
     def stir(self) -> None:
         """A logged statement that changes no data: the connector reports its position only when an event passes, and
         of an idle server none does for 48 s. Not on a replica, which must have no transactions of its own."""
@@ -155,6 +188,9 @@ class MySqlSource(MySqlDatabase, Source):
     def watermark(self, text: str) -> Watermark:
         return watermarks.parse(text)
 
+    def trail(self, text: str | None) -> Trail:
+        return BinlogTrail.parse(text)
+
     @contextmanager
     def snapshot(self, shape: TableShape) -> Iterator[MySqlSnapshot]:
         """One reader's snapshot of one table, taken under a table lock of a few milliseconds.
@@ -166,6 +202,8 @@ class MySqlSource(MySqlDatabase, Source):
         """
         with self.explained():
             reader = RawReader(self.url, self.options)
+            if self.hash_salt:
+                self.tell_salt(reader.connection)
         try:
             yield MySqlSnapshot(reader, self._take_watermark(reader, shape), self)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.databases import frames
 from cdc_pipeline.databases.mysql.database import MySqlDatabase, error_code
 from cdc_pipeline.databases.mysql.dialect import load_data
+from cdc_pipeline.databases.mysql.replacer import MySqlReplacer
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
 from cdc_pipeline.errors import LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
@@ -82,6 +83,10 @@ class MySqlTarget(MySqlDatabase, Target):
         column = place["column"] or ""
         return LoadRefused(database=self.display, row=int(place["row"]), column=column, reason=reason)
 
+    @property
+    def replacer(self) -> MySqlReplacer:
+        return MySqlReplacer(self)
+
     def truncate(self, connection: Connection, table: TableId) -> None:
         # Not TRUNCATE: it would commit.
         connection.exec_driver_sql(f"DELETE FROM {self.dialect.table(table)}")
@@ -89,8 +94,8 @@ class MySqlTarget(MySqlDatabase, Target):
     def is_duplicate(self, error: StatementFailed) -> bool:
         return error.__cause__ is not None and error_code(error.__cause__) == DUPLICATE
 
-    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
-        fields = ", ".join(f"{self.dialect.quote(c.name)} {c.declared} NULL" for c in columns)
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Mapping[str, Column]) -> None:
+        fields = ", ".join(f"{self.dialect.quote(n)} {c.declared} NULL" for n, c in columns.items())
         connection.exec_driver_sql(f"DROP TEMPORARY TABLE IF EXISTS {self.dialect.quote(stage)}")
         connection.exec_driver_sql(
             f"CREATE TEMPORARY TABLE {self.dialect.quote(stage)} ({self.dialect.quote(STAGE_GROUP)} INT, {fields})"

@@ -155,32 +155,32 @@ class OracleDatabase(Database):
 
     # -- hashes of long rows ------------------------------------------------------------------------------------
 
-    def checksum(self, table: TableId, columns: Sequence[tuple[str, ColumnType]]) -> tuple[int, str]:
+    def checksum(self, rows: str, columns: Sequence[tuple[str, ColumnType]]) -> tuple[int, str]:
         if not are_long([type for _, type in columns]):
-            return super().checksum(table, columns)
+            return super().checksum(rows, columns)
         count = total = 0
-        for _, row_hash in self._hashes_made_here(table, columns, ()):
+        for _, row_hash in self._hashes_made_here(rows, columns, ()):
             count, total = count + 1, total + int(row_hash[:15], 16)
         return count, f"{total:x}"
 
     def row_hashes(
-        self, table: TableId, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
+        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
     ) -> Iterator[tuple[tuple[str | None, ...], str]]:
         if are_long([type for _, type in columns]):
-            return self._hashes_made_here(table, columns, key)
-        return super().row_hashes(table, columns, key)
+            return self._hashes_made_here(rows, columns, key)
+        return super().row_hashes(rows, columns, key)
 
     def _hashes_made_here(
-        self, table: TableId, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
+        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
     ) -> Iterator[tuple[tuple[str | None, ...], str]]:
         """No function of the server's gives the hexadecimal text of a BLOB, and its hash of a CLOB is a privilege."""
         types = dict(columns)
         fields = [comparable(self.dialect.quote(name), types[name]) for name in key]
         fields += [comparable(self.dialect.quote(name), type) for name, type in columns]
-        sql = f"SELECT {', '.join(fields)} FROM {self.dialect.table(table)}"
+        sql = f"SELECT {', '.join(fields)} FROM {rows}"
         with self.explained(), self.connect() as connection:
-            for rows in reader.batches(connection, sql, {}):
-                for row in rows:
+            for batch in reader.batches(connection, sql, {}):
+                for row in batch:
                     yield tuple(map(_text, row[: len(key)])), _row_hash(list(map(_text, row[len(key) :])))
 
 

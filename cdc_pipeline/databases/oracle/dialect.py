@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
+from cdc_pipeline.condition import Value, moment_of
 from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.oracle.texts import are_long, comparable, is_long, readable
 from cdc_pipeline.errors import CdcPipelineError
@@ -139,6 +141,29 @@ class OracleDialect(Dialect):
 
     def compare(self, name: str, type: ColumnType) -> str:
         return comparable(name, type)
+
+    def operand(self, name: str, type: ColumnType) -> str:
+        """NLS_COMP is BINARY, so a VARCHAR2 is compared by its bytes; a CHAR without its blanks."""
+        if type.kind in (Kind.TEXT, Kind.ENUM, Kind.UUID):
+            return f"RTRIM({name})" if type.fixed else name
+        return f"SYS_EXTRACT_UTC({name})" if type.kind is Kind.INSTANT else name
+
+    def literal(self, value: Value, type: ColumnType) -> str:
+        if isinstance(value, bool):
+            return str(int(value))
+        if isinstance(value, Decimal):
+            return f"{value:f}"
+        moment = moment_of(value, type.kind) if type.kind in (Kind.DATE, Kind.TIMESTAMP, Kind.INSTANT) else None
+        if moment is None:
+            return self.text(value)
+        return f"{'DATE' if type.kind is Kind.DATE else 'TIMESTAMP'} '{moment}'"
+
+    def text(self, value: str) -> str:
+        return "'" + value.replace("'", "''") + "'"
+
+    def sha256(self, text: str, *, salted: bool) -> str:
+        """Never salted: config.py refuses it, as each place that a session has for a salt shows it to others."""
+        return f"LOWER(RAWTOHEX(STANDARD_HASH(UTL_I18N.STRING_TO_RAW({text}, 'AL32UTF8'), 'SHA256')))"
 
     def row_hash(self, columns: Sequence[tuple[str, ColumnType]], prefix: str = "") -> str:
         """Of a long row this takes DBMS_CRYPTO, and a hash in place of each BLOB: good for rows of one database.

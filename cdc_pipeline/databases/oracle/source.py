@@ -15,9 +15,10 @@ from cdc_pipeline.databases.oracle import reader
 from cdc_pipeline.databases.oracle.database import OracleDatabase
 from cdc_pipeline.databases.oracle.grants import PACKAGES, VIEWS, Grants
 from cdc_pipeline.databases.oracle.texts import is_long
+from cdc_pipeline.databases.oracle.trail import RedoTrail
 from cdc_pipeline.databases.oracle.watermark import ScnWatermark, first_needed, has_reached, offset_at
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
-from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
+from cdc_pipeline.model import Check, Position, TableId, TableShape, Trail, Watermark
 
 LONGEST_CAPTURED_NAME = 30  # of a table or a column: LogMiner passes over longer ones, without an error
 
@@ -63,7 +64,10 @@ class OracleSnapshot(Snapshot):
 
 class OracleSource(OracleDatabase, Source):
     def flashback(self, shape: TableShape) -> str:
-        return f"{self.dialect.select(shape)} AS OF SCN :scn"
+        return self.dialect.select(shape, " AS OF SCN :scn")
+
+    def tell_salt(self, connection: Any) -> None:
+        """Nothing: config.py refuses a salt for this source."""
 
     # -- step 1 -------------------------------------------------------------------------------------------------
 
@@ -167,6 +171,9 @@ class OracleSource(OracleDatabase, Source):
 
     def watermark(self, text: str) -> Watermark:
         return ScnWatermark(json.loads(text)["scn"])
+
+    def trail(self, text: str | None) -> Trail:
+        return RedoTrail.parse(text)
 
     @contextmanager
     def snapshot(self, shape: TableShape) -> Iterator[OracleSnapshot]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, BinaryIO
 
@@ -15,6 +15,7 @@ from sqlalchemy.sql.compiler import DDLCompiler
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.oracle.binds import Bind, bind, insert
 from cdc_pipeline.databases.oracle.database import OracleDatabase, error_code
+from cdc_pipeline.databases.oracle.replacer import OracleReplacer
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
 from cdc_pipeline.errors import LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, Row, TableId, TableShape
@@ -114,6 +115,10 @@ class OracleTarget(OracleDatabase, Target):
                 reason=first.message.strip(),
             )
 
+    @property
+    def replacer(self) -> OracleReplacer:
+        return OracleReplacer(self)
+
     def truncate(self, connection: Connection, table: TableId) -> None:
         # Not TRUNCATE: it would commit.
         connection.exec_driver_sql(f"DELETE FROM {self.dialect.table(table)}")
@@ -121,11 +126,11 @@ class OracleTarget(OracleDatabase, Target):
     def is_duplicate(self, error: StatementFailed) -> bool:
         return error.__cause__ is not None and error_code(error.__cause__) == ("ORA", DUPLICATE)
 
-    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Mapping[str, Column]) -> None:
         """Not AS SELECT: the columns would stay NOT NULL."""
         if connection.execute(text(STAGE_EXISTS), {"name": stage}).scalar():
             connection.exec_driver_sql(f"DROP TABLE {self.dialect.quote(stage)}")
-        fields = ", ".join(f"{self.dialect.quote(c.name)} {c.declared}" for c in columns)
+        fields = ", ".join(f"{self.dialect.quote(n)} {c.declared}" for n, c in columns.items())
         connection.exec_driver_sql(
             f"CREATE PRIVATE TEMPORARY TABLE {self.dialect.quote(stage)} "
             f"({self.dialect.quote(STAGE_GROUP)} NUMBER(10), {fields}) ON COMMIT PRESERVE DEFINITION"

@@ -12,7 +12,7 @@ from cdc_pipeline.databases.base import Database, statement_failed
 from cdc_pipeline.databases.postgresql.catalogue import UNPUBLISHED
 from cdc_pipeline.databases.postgresql.definition import PostgreSqlDefiner
 from cdc_pipeline.databases.postgresql.dialect import PostgreSqlDialect
-from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable
+from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable, RowRefused
 from cdc_pipeline.model import Column, ColumnType, Kind, TableId, TableShape
 
 _SESSION = (
@@ -29,6 +29,7 @@ _BASE_TYPE = (
     "ELSE b.typtype::text END AS category FROM step JOIN pg_type b ON b.oid = step.oid "
     "LEFT JOIN pg_type e ON e.oid = b.typelem AND b.typcategory = 'A' WHERE b.typtype <> 'd'"
 )
+ABOUT_VALUES = ("22", "23")  # classes of SQLSTATE: data exceptions and violated constraints
 _LOGIN_REFUSED = ("28P01", "28000")
 _RETRYABLE_CLASSES = ("08", "40", "53", "57")  # connection, rollback, resources, operator intervention
 
@@ -58,6 +59,8 @@ class PostgreSqlDatabase(Database):
             return statement_failed(self, error)
         if no_answer or state[:2] in _RETRYABLE_CLASSES:
             return DatabaseUnavailable(database=self.display, reason=reason)
+        if state[:2] in ABOUT_VALUES:
+            return RowRefused(database=self.display, reason=reason)
         return statement_failed(self, error)
 
     @property
@@ -65,10 +68,12 @@ class PostgreSqlDatabase(Database):
         return "public"
 
     def tables(self) -> list[TableId]:
+        """A partitioned table is one like others; its partitions are parts of it."""
         query = (
             "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relispartition "
-            "AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cdc_pipeline') ORDER BY 1, 2"
+            "WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition "
+            "AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cdc_pipeline') "
+            "AND n.nspname !~ '^cdc_pipeline_[0-9a-f]{12}_[0-9a-f]{8}$' ORDER BY 1, 2"
         )
         with self.connect() as connection:
             return [TableId(*row) for row in connection.exec_driver_sql(query)]

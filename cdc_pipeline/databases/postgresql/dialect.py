@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 
+from cdc_pipeline.condition import Value, moment_of
 from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.model import Column, ColumnType, Kind
 
 _DECLARED = re.compile(r"^(?P<name>[a-z0-9_ \"]+?)(?:\((?P<arguments>[\d, -]+)\))?(?P<rest> with(?:out)? time zone)?$")
+SALT = "cdc_pipeline.hash_salt"  # a setting of the session
 _MONEY_DIGITS = 19  # 64 bits, two of the digits after the point
 
 # Types of the server itself whose text is all there is to know of them: a PostgreSQL target keeps the very type.
@@ -192,6 +195,35 @@ class PostgreSqlDialect(Dialect):
                 return f"CASE WHEN {name} IS NOT NULL THEN format('%s', {name}) END"
             case _:
                 return f"{name}::text"
+
+    def operand(self, name: str, type: ColumnType) -> str:
+        match type.kind:
+            case Kind.TEXT | Kind.ENUM | Kind.UUID:
+                return f'({self.compare(name, type)}) COLLATE "C"'
+            case _:
+                return name
+
+    def literal(self, value: Value, type: ColumnType) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, Decimal):
+            return f"({value:f})"
+        moment = moment_of(value, type.kind) or ""
+        match type.kind:
+            case Kind.DATE:
+                return f"date '{moment}'"
+            case Kind.TIMESTAMP:
+                return f"timestamp '{moment}'"
+            case Kind.INSTANT:
+                return f"timestamptz '{moment}+00'"
+        return self.text(value)
+
+    def text(self, value: str) -> str:
+        return "'" + value.replace("'", "''") + "'"  # the session has standard_conforming_strings
+
+    def sha256(self, text: str, *, salted: bool) -> str:
+        salt = f"current_setting('{SALT}') || " if salted else ""
+        return f"encode(sha256(convert_to({salt}{text}, 'UTF8')), 'hex')"
 
     def row_hash(self, columns: Sequence[tuple[str, ColumnType]], prefix: str = "") -> str:
         fields = []

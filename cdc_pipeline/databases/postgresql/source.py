@@ -14,9 +14,12 @@ from cdc_pipeline.databases.copy_text import without_control_escapes
 from cdc_pipeline.databases.postgresql.catalogue import unpublished
 from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
 from cdc_pipeline.databases.postgresql.definition import VERSION_18, server_version
-from cdc_pipeline.databases.postgresql.dialect import may_arrive_as_null
+from cdc_pipeline.databases.postgresql.dialect import SALT
+from cdc_pipeline.databases.postgresql.heartbeat import PREFIX
+from cdc_pipeline.databases.postgresql.identity import FULL, identity_checks, relations
+from cdc_pipeline.databases.postgresql.trail import WalTrail
 from cdc_pipeline.databases.postgresql.watermark import SnapshotWatermark
-from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
+from cdc_pipeline.model import Check, Position, TableId, TableShape, Trail, Watermark
 
 
 class _CopySink:
@@ -43,6 +46,11 @@ class PostgreSqlSnapshot(Snapshot):
 
 
 class PostgreSqlSource(PostgreSqlDatabase, Source):
+    def tell_salt(self, connection: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config(%s, %s, false)", (SALT, self.hash_salt))
+        connection.commit()  # a rollback would take it back
+
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
         user = self.dialect.quote(self.url.username or "")
         with self.connect() as connection:
@@ -79,11 +87,10 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
 
     def _table_checks(self, connection: Connection, shape: TableShape, user: str) -> list[Check]:
         name = self.dialect.table(shape.table)
-        readable, owned, identity, by_primary_key = connection.execute(
+        readable, owned = connection.execute(
             text(
                 "SELECT has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE'), "
-                "pg_has_role(c.relowner, 'USAGE'), c.relreplident, (SELECT bool_or(i.indisprimary) FROM pg_index i "
-                "WHERE i.indrelid = c.oid AND i.indisreplident) FROM pg_class c "
+                "pg_has_role(c.relowner, 'USAGE') FROM pg_class c "
                 "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :schema AND c.relname = :name"
             ),
             {"schema": shape.table.schema, "name": shape.table.name},
@@ -92,16 +99,7 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
         checks = [Check(f"source table {shape.table} readable", "" if readable else fix)]
         fix = f"a publication needs its owner; run: ALTER TABLE {name} OWNER TO {user}, or GRANT its owner TO {user}"
         checks.append(Check(f"source table {shape.table} publishable", "" if owned else fix))
-        # An index in its place would leave the key, or columns of a row without one, out of the log.
-        if identity != "f" and not (shape.key and (identity == "d" or (identity == "i" and by_primary_key))):
-            # Without it the server refuses the application's own UPDATEs and DELETEs once the table is published.
-            fix = f"has no key to tell its rows by; run: ALTER TABLE {name} REPLICA IDENTITY FULL"
-            checks.append(Check(f"source table {shape.table} replica identity", fix))
-        unsafe = ", ".join(c.name for c in shape.columns if may_arrive_as_null(c))
-        if unsafe and identity != "f":
-            fix = f"Debezium sends NULL for a long array that an UPDATE leaves as it is ({unsafe}); run: ALTER TABLE "
-            checks.append(Check(f"source table {shape.table} arrays", f"{fix}{name} REPLICA IDENTITY FULL"))
-        return checks
+        return [*checks, *identity_checks(self.dialect, shape, relations(connection, shape.table))]
 
     def _generated_checks(self, connection: Connection, shape: TableShape) -> list[Check]:
         """A generated column that is not published is computed by the target as well, if it can; and the source must
@@ -114,17 +112,12 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
         if self.target_family not in (None, self.definer.family):
             problem = f"the server does not publish {names}, and the target cannot compute it; make it STORED on a "
             problem += "server of version 18 or later, or drop it"
-        elif server_version(connection) >= VERSION_18 and self._is_identity_full(connection, shape):
+        elif server_version(connection) >= VERSION_18 and any(
+            relation.identity == FULL for relation in relations(connection, shape.table)
+        ):
             problem = "PostgreSQL refuses UPDATE and DELETE of a published table whose REPLICA IDENTITY FULL holds the "
             problem += f"virtual column {names}; make it STORED, or run: ALTER TABLE {name} REPLICA IDENTITY DEFAULT"
         return [Check(f"source table {shape.table} generated columns", problem)]
-
-    def _is_identity_full(self, connection: Connection, shape: TableShape) -> bool:
-        query = text(
-            "SELECT c.relreplident = 'f' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = :schema AND c.relname = :name"
-        )
-        return bool(connection.execute(query, {"schema": shape.table.schema, "name": shape.table.name}).scalar())
 
     def _publication_exists(self, connection: Connection, name: str) -> bool:
         query = text("SELECT count(*) FROM pg_publication WHERE pubname = :name")
@@ -148,17 +141,18 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
         publication = self.dialect.quote(slot)
         with self.connect() as connection:
             exists = self._publication_exists(connection, slot)
+            # A change in a partition comes under the name of the partitioned table, in its columns.
+            options = "publish_via_partition_root = true"
+            options += ", publish_generated_columns = stored" if server_version(connection) >= VERSION_18 else ""
+            if exists:  # an earlier version of ours may have made it without, and then it names the partitions
+                connection.exec_driver_sql(f"ALTER PUBLICATION {publication} SET ({options})")
             query = text("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = :name")
             published = {TableId(*row) for row in connection.execute(query, {"name": slot})}
             missing = ", ".join(self.dialect.table(t) for t in tables if t not in published)
-            with_generated = "(publish_generated_columns = stored)" if server_version(connection) >= VERSION_18 else ""
             if not exists:
-                options = f" WITH {with_generated}" if with_generated else ""
-                connection.exec_driver_sql(f"CREATE PUBLICATION {publication} FOR TABLE {missing}{options}")
+                connection.exec_driver_sql(f"CREATE PUBLICATION {publication} FOR TABLE {missing} WITH ({options})")
             elif missing:
                 connection.exec_driver_sql(f"ALTER PUBLICATION {publication} ADD TABLE {missing}")
-            if exists and with_generated:  # an earlier version of ours may have made it without
-                connection.exec_driver_sql(f"ALTER PUBLICATION {publication} SET {with_generated}")
             connection.commit()
             if exists and missing:
                 self._wait_for_older_transactions(connection)
@@ -190,9 +184,13 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
     def mark(self) -> Position:
         """A logical message: the connector reports its position even if no table changes, and it needs no table."""
         with self.connect() as connection:
-            lsn = self.scalar(connection, "SELECT pg_logical_emit_message(true, 'cdc_pipeline', 'mark') - '0/0'")
+            lsn = self.scalar(connection, f"SELECT pg_logical_emit_message(true, '{PREFIX}', 'mark') - '0/0'")
             connection.commit()
         return Position({"lsn": int(lsn)})
+
+    def clock(self) -> float:
+        with self.connect() as connection:
+            return float(self.scalar(connection, "SELECT extract(epoch FROM clock_timestamp())"))
 
     def reached(self, offset: Mapping[str, Any], mark: Position) -> bool:
         # Events come in the order of commits, and an event's LSN lies before its commit's: so an LSN at or after
@@ -201,6 +199,9 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
 
     def watermark(self, text: str) -> Watermark:
         return SnapshotWatermark.parse(text)
+
+    def trail(self, text: str | None) -> Trail:
+        return WalTrail.parse(text)
 
     @contextmanager
     def snapshot(self, shape: TableShape) -> Iterator[PostgreSqlSnapshot]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import BinaryIO
 
 import psycopg2
 from sqlalchemy import Connection, text
 
-from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
+from cdc_pipeline.databases.postgresql.database import ABOUT_VALUES, PostgreSqlDatabase
+from cdc_pipeline.databases.postgresql.replacer import PostgreSqlReplacer
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
 from cdc_pipeline.errors import CdcPipelineError, LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
 
 UNIQUE_VIOLATION = "23505"
-_ABOUT_VALUES = ("22", "23")  # classes of SQLSTATE: data exceptions and violated constraints
 _PLACE = re.compile(r"COPY .*, line (?P<row>\d+)(?:, column (?P<column>.*?))?(?:: |$)", re.MULTILINE)
 
 
@@ -70,11 +70,15 @@ class PostgreSqlTarget(PostgreSqlDatabase, Target):
 
     def _refused(self, error: psycopg2.Error) -> CdcPipelineError:
         place = _PLACE.search(error.diag.context or "")
-        if place is None or (error.pgcode or "")[:2] not in _ABOUT_VALUES:
+        if place is None or (error.pgcode or "")[:2] not in ABOUT_VALUES:
             return self.explain(error)
         column = error.diag.column_name or place["column"] or ""
         reason = str(error.diag.message_primary)
         return LoadRefused(database=self.display, row=int(place["row"]), column=column, reason=reason)
+
+    @property
+    def replacer(self) -> PostgreSqlReplacer:
+        return PostgreSqlReplacer(self)
 
     def truncate(self, connection: Connection, table: TableId) -> None:
         connection.exec_driver_sql(f"TRUNCATE TABLE {self.dialect.table(table)}")
@@ -82,9 +86,10 @@ class PostgreSqlTarget(PostgreSqlDatabase, Target):
     def is_duplicate(self, error: StatementFailed) -> bool:
         return getattr(error.__cause__, "pgcode", None) == UNIQUE_VIOLATION
 
-    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Sequence[Column]) -> None:
+    def create_stage(self, connection: Connection, stage: str, table: TableId, columns: Mapping[str, Column]) -> None:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS pg_temp.{self.dialect.quote(stage)}")
-        names = self.dialect.columns([column.name for column in columns])
+        quote = self.dialect.quote
+        names = ", ".join(f"{quote(column.name)} AS {quote(name)}" for name, column in columns.items())
         connection.exec_driver_sql(
             f"CREATE TEMPORARY TABLE {self.dialect.quote(stage)} ON COMMIT DELETE ROWS AS "
             f"SELECT 0 AS {self.dialect.quote(STAGE_GROUP)}, {names} FROM {self.dialect.table(table)} WHERE false"

@@ -58,6 +58,8 @@ VIEWS = """
 CREATE SCHEMA "CDC";
 CREATE VIEW user_private_temp_tables AS
 SELECT table_name FROM information_schema.tables WHERE UPPER(table_type) LIKE '%TEMPORARY%';
+CREATE VIEW user_tables AS
+SELECT table_name FROM information_schema.tables WHERE table_schema = 'CDC' AND UPPER(table_type) = 'BASE TABLE';
 CREATE VIEW all_tab_cols AS
 SELECT table_schema AS owner, table_name, column_name, ordinal_position AS column_id,
        CASE UPPER(data_type) WHEN 'NUMERIC' THEN 'NUMBER' WHEN 'DECFLOAT' THEN 'NUMBER'

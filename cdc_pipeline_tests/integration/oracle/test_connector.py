@@ -10,11 +10,14 @@ import requests
 
 from cdc_pipeline.capture.connect_api import ConnectApi
 from cdc_pipeline.capture.connector import get_connector_config_for_database
+from cdc_pipeline.choices import Choices
 from cdc_pipeline.config import Connect, ReplicationConfig, load_replication
 from cdc_pipeline.local.stack import Endpoints
-from cdc_pipeline.model import TableId
+from cdc_pipeline.model import Replicated, TableId
 
 TABLES = [TableId("SHOP", "ITEMS"), TableId("SHOP", "ORDER$LINES")]
+CHOSEN = [Choices(exclude=("CARD", "ODD, NAME")), Choices(include=("ID",))]
+REPLICATED = [Replicated(t, t, str(t), choices) for t, choices in zip(TABLES, CHOSEN, strict=True)]
 # Nothing answers at port 1.
 URLS = ["oracle://cdc:secret@127.0.0.1:1/ORCL", "oracle://c%23%23cdc:secret@127.0.0.1:1/ORCLPDB1?cdb=ORCLCDB"]
 # Of Kafka Connect and of parts that the plugin loads by name: it does not list them as its own.
@@ -30,7 +33,7 @@ def configuration(stack: Endpoints, folder: Path, url: str = URLS[0], mode: str 
         f'kafka: {{bootstrap_servers: "{stack.kafka}"}}, connect: {{url: "{stack.connect}"}}, tables: ["*"]}}'
     )
     config: ReplicationConfig = load_replication(path)
-    return {"name": config.connector_name, **get_connector_config_for_database(config, TABLES, mode)}
+    return {"name": config.connector_name, **get_connector_config_for_database(config, REPLICATED, mode)}
 
 
 def problems(stack: Endpoints, config: dict[str, str]) -> list[str]:

@@ -28,6 +28,16 @@ def test_every_operation_is_known(operation: Operation) -> None:
     assert event.key is event.before is event.after is None
 
 
+def test_a_changed_key_is_told_by_both_of_its_events() -> None:
+    headers = [("__debezium.context.connectorName", b'"postgresql"'), ("__debezium.oldkey", b'{"id":1}')]
+    event = decode("t", 0, 0, b'{"id":2}', json.dumps({"op": "c", "source": SOURCE}).encode(), headers)
+    assert event is not None
+    assert (event.moved_from, event.moves_to) == ({"id": 1}, None)
+    event = decode("t", 0, 0, b'{"id":1}', b'{"op":"d","source":{}}', [("__debezium.newkey", b'{"id":2}')])
+    assert event is not None
+    assert (event.moved_from, event.moves_to) == (None, {"id": 2})
+
+
 def test_a_tombstone_is_no_event() -> None:
     assert decode("t", 0, 0, b'{"id":1}', None) is None
 

@@ -29,6 +29,11 @@ def test_the_deepest_cause_of_a_trace_is_what_went_wrong(trace: str, cause: str)
     assert _first_cause(trace) == cause
 
 
+def test_a_row_that_was_logged_in_part_is_explained() -> None:
+    trace = "io.debezium.DebeziumException: Error processing row in users, internal schema size 4, but row size 1 , re"
+    assert _first_cause(trace).startswith("an event of table users has 1 of its 4 columns, so a session has set binlog")
+
+
 def test_a_configuration_is_shown_without_its_secrets() -> None:
     masked = mask(
         {

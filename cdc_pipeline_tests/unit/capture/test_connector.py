@@ -18,8 +18,9 @@ from cdc_pipeline.capture.connector import (
     offset_partition,
     translate_snapshot_mode,
 )
+from cdc_pipeline.choices import NOTHING_CHOSEN, Choices
 from cdc_pipeline.config import RESERVED_CONNECTOR_KEYS, ReplicationConfig
-from cdc_pipeline.model import TableId
+from cdc_pipeline.model import Replicated, TableId
 
 KINDS = {"mysql": "3306", "mariadb": "3306", "postgresql": "5432", "oracle": "1521"}
 TABLES = [TableId("shop", "users"), TableId("shop", "order.lines$")]
@@ -41,7 +42,11 @@ def replication(kind: str = "mysql", **changed: Any) -> ReplicationConfig:
 
 
 def json_of(kind: str = "mysql", mode: str = "no_data", **changed: Any) -> dict[str, str]:
-    return get_connector_config_for_database(replication(kind, **changed), TABLES, mode)
+    return get_connector_config_for_database(replication(kind, **changed), [replicated(t) for t in TABLES], mode)
+
+
+def replicated(table: TableId, choices: Choices = NOTHING_CHOSEN) -> Replicated:
+    return Replicated(table, TableId("dwh", table.name), f"topic_{table.name}", choices)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +135,24 @@ def test_postgresql_has_slot_and_publication_and_no_schema_history() -> None:
     assert built["unavailable.value.placeholder"] == UNAVAILABLE
 
 
+def test_postgresql_beats_in_its_log_and_captures_no_messages_of_others() -> None:
+    built = json_of("postgresql", heartbeat={"seconds": 7})
+    assert built["heartbeat.interval.ms"] == "7000"
+    assert "pg_logical_emit_message(true, 'cdc_pipeline'" in built["heartbeat.action.query"]
+    assert built["message.prefix.include.list"] == "cdc_pipeline"
+
+
+def test_mysql_beats_in_the_table_that_its_owner_names() -> None:
+    assert "heartbeat.action.query" not in json_of("mysql")
+    built = json_of("mysql", name="it's", heartbeat={"table": "ops.cdc`beat"})
+    assert built["heartbeat.action.query"].startswith(
+        "INSERT INTO `ops`.`cdc``beat` (replication, beat) VALUES ('it''s'"
+    )
+    assert built["heartbeat.interval.ms"] == "5000"
+    assert built["table.include.list"].endswith(r",ops\.cdc`beat")
+    assert built["database.include.list"] == "ops,shop"
+
+
 def test_oracle_keeps_a_schema_history() -> None:
     built = json_of("oracle")
     assert built["database.dbname"] == "shop"
@@ -182,3 +205,36 @@ def test_the_worker_may_see_kafka_elsewhere() -> None:
 
 def test_offsets_are_kept_under_the_topic_prefix() -> None:
     assert offset_partition(replication()) == {"server": "client_2_db_5"}
+
+
+# -- columns that stay away from Kafka ----------------------------------------------------------------------------
+
+
+def excluded(choices: Choices, column: str, table: TableId = TABLES[1]) -> bool:
+    """Whether Debezium leaves the column out: a pattern must match all of its name, and cases differ by our flag."""
+    tables = [replicated(TABLES[0]), replicated(TABLES[1], choices)]
+    text = get_connector_config_for_database(replication(), tables).get("column.exclude.list", "")
+    patterns = [pattern.replace("\\,", ",") for pattern in re.split(r"(?<!\\),", text) if pattern]
+    return any(re.fullmatch(p.removeprefix("(?-i)"), f"{table}.{column}") for p in patterns)
+
+
+def test_nothing_is_excluded_where_nothing_is_chosen() -> None:
+    assert "column.exclude.list" not in json_of()
+
+
+def test_excluded_columns_are_excluded_and_no_others() -> None:
+    chosen = Choices(exclude=("card.number", "odd, name"))
+    assert excluded(chosen, "card.number")
+    assert excluded(chosen, "odd, name")
+    assert not excluded(chosen, "card_number")
+    assert not excluded(chosen, "odd")
+    assert not excluded(chosen, "card.number", TABLES[0])
+
+
+def test_what_is_not_included_is_excluded_also_what_comes_later() -> None:
+    chosen = Choices(include=("id", "na.me"))
+    assert not excluded(chosen, "id")
+    assert not excluded(chosen, "na.me")
+    assert excluded(chosen, "idx")
+    assert excluded(chosen, "nayme")
+    assert not excluded(chosen, "card", TABLES[0])

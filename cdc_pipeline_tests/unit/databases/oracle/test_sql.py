@@ -19,6 +19,7 @@ from cdc_pipeline.databases.oracle import binds, database, reader, source, targe
 from cdc_pipeline.databases.oracle.dialect import OracleDialect
 from cdc_pipeline.databases.target import Writer
 from cdc_pipeline.model import Column, ColumnType, Kind, RowBatch, TableId, TableShape
+from cdc_pipeline.quarantine import Quarantine, SetAside
 from cdc_pipeline.state import ConsumerState, State, TableState
 from cdc_pipeline_tests.oracle import cases
 from cdc_pipeline_tests.unit.databases.oracle.recorder import Recorder, oracle_source, oracle_target
@@ -139,11 +140,12 @@ def test_every_statement_of_the_source_parses(monkeypatch: pytest.MonkeyPatch) -
     opened.shapes([shape.table])
     opened.count(shape.table)
     opened.is_empty(shape.table)
-    opened.checksum(shape.table, columns)
-    list(opened.row_hashes(shape.table, columns, shape.key))
+    rows = opened.dialect.replicated(shape)
+    opened.checksum(rows, columns)
+    list(opened.row_hashes(rows, columns, shape.key))
     long: list[str] = []
     monkeypatch.setattr(reader, "batches", lambda _, sql, __: long.append(sql) or iter(()))
-    list(opened.row_hashes(shape.table, [*columns, ("long", ColumnType(Kind.TEXT))], shape.key))
+    list(opened.row_hashes(rows, [*columns, ("long", ColumnType(Kind.TEXT))], shape.key))
     assert len(recorder.statements) >= 18
     for sql in (*recorder.statements, *long):
         parse(sql)
@@ -202,6 +204,16 @@ def statements_of_the_state() -> Iterator[str]:
     state.claim("me", [("topic", 0)], {"topic": TableId("SHOP", "T")})
     state.beat("run", ConsumerState.RUNNING)
     state.consumer()
+    state.wake_failed()
+    state.fence(recorder, "topic")
+    quarantine = Quarantine(state)
+    event = SetAside("topic", 0, 5, TableId("SHOP", "T"), '{"ID": 1}', '{"ID": 1}', None, "{}", "too long")
+    quarantine.items(TableId("SHOP", "T"))
+    quarantine.waiting(["topic"])
+    quarantine.add(recorder, [event])
+    quarantine.explain(recorder, event, "still too long")
+    quarantine.remove(recorder, [event])
+    quarantine.clear(recorder, "topic")
     state.forget()
     recorder.answers = {'SELECT "_cdc_pipeline_tables"': [(TableState.COPIED,)],
                         'SELECT "_cdc_pipeline_replications"': [(1,)]}  # fmt: skip
@@ -212,7 +224,7 @@ def statements_of_the_state() -> Iterator[str]:
 
 def test_every_statement_of_the_state_tables_parses() -> None:
     statements = list(statements_of_the_state())
-    assert sum(sql.startswith("BEGIN EXECUTE IMMEDIATE") for sql in statements) == 4  # its tables
-    assert {sql.split()[0] for sql in statements} == {"BEGIN", "SELECT", "INSERT", "UPDATE", "DELETE"}
+    assert sum(sql.startswith("BEGIN EXECUTE IMMEDIATE") for sql in statements) == 7  # its tables
+    assert {sql.split()[0] for sql in statements} == {"BEGIN", "ALTER", "SELECT", "INSERT", "UPDATE", "DELETE"}
     for sql in statements:
         parse(sql)

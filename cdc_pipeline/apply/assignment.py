@@ -1,0 +1,172 @@
+"""Which partitions a consumer has: assigned by the group, claimed in the target.
+
+An assigned partition is claimed if its table can be streamed. Else it waits, paused: its table is being copied, or has
+stopped, or another consumer has just claimed it (a rebalance decides that soon). Waiting ones are tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka import Consumer as KafkaConsumer
+
+from cdc_pipeline.apply.batch import BatchBuilder
+from cdc_pipeline.databases.base import Source
+from cdc_pipeline.errors import CdcPipelineError, ConsumerFenced, OffsetLost
+from cdc_pipeline.kafka import Broker
+from cdc_pipeline.model import TableId, Watermark
+from cdc_pipeline.quarantine import Quarantine
+from cdc_pipeline.state import OffsetRecord, State, TableRecord
+from cdc_pipeline.swaps import settle_abandoned
+
+Partition = tuple[str, int]
+
+
+@dataclass
+class TableStream:
+    """One topic's table while it is consumed."""
+
+    record: TableRecord
+    watermark: Watermark
+    builder: BatchBuilder
+    waiting: dict[str, str]  # rows whose events are set aside, and under which key (Quarantine.waiting)
+
+
+class Assignment:
+    """The partitions of one consumer, and the tables that they stream into."""
+
+    def __init__(
+        self,
+        source: Source,
+        state: State,
+        broker: Broker,
+        run_id: str,
+        tables: Mapping[str, TableId],
+        *,
+        unavailable: str,
+        salt: str,
+    ) -> None:
+        self.source = source
+        self.state = state
+        self.broker = broker
+        self.run_id = run_id
+        self.tables = tables
+        self.unavailable = unavailable
+        self.salt = salt
+        self.quarantine = Quarantine(state)
+        self.claimed: dict[Partition, OffsetRecord] = {}
+        self.waiting: set[Partition] = set()
+        self.fenced: set[Partition] = set()  # those of them that somebody else claimed, or a copy took
+        self.streams: dict[str, TableStream] = {}
+        self.held: set[str] = set()  # topics that wait for a copy of ours, which their stream cannot do without
+        self.stopped: dict[str, CdcPipelineError] = {}  # tables of ours that cannot go on, by topic
+
+    # -- what the group decides, called while it is polled ------------------------------------------------------
+
+    def assigned(self, kafka: KafkaConsumer, partitions: list[TopicPartition]) -> None:
+        """Begin each where the target says; of heartbeats only those to come count. Whoever had them before is past
+        them, whether it knows or not."""
+        keys = [(p.topic, p.partition) for p in partitions if p.topic in self.tables]
+        self.fenced -= set(keys)
+        self._claim(keys)
+        for partition in partitions:
+            record = self.claimed.get((partition.topic, partition.partition))
+            partition.offset = record.next_offset if record else 0
+            if partition.topic not in self.tables:
+                partition.offset = OFFSET_END
+        kafka.assign(partitions)
+        if self.waiting:
+            kafka.pause([TopicPartition(*key) for key in self.waiting])
+
+    def revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """Also if they are lost: whoever has them now has claimed them, so no batch of ours can commit any more."""
+        for partition in partitions:
+            key = (partition.topic, partition.partition)
+            self.claimed.pop(key, None)
+            self.waiting.discard(key)
+            self.fenced.discard(key)
+
+    # -- what the target decides --------------------------------------------------------------------------------
+
+    def reclaim(self, kafka: KafkaConsumer) -> list[str]:
+        """Take up what waits and can be had; but nothing that another consumer took which lives: if the group has given
+        it that, we hear of it soon. Returns the topics; their tables may have another shape now."""
+        wanted = {key for key in self.waiting if key[0] not in self.held}
+        taken = self._claim(sorted(wanted - self.fenced))
+        if self.fenced:
+            others = {record.run_id for record in self.state.consumers_known() if record.is_alive} - {self.run_id}
+            taken += self._claim(sorted(wanted & self.fenced), leave=others)
+        for topic, partition in taken:
+            kafka.resume([TopicPartition(topic, partition)])
+            kafka.seek(TopicPartition(topic, partition, self.claimed[topic, partition].next_offset))
+        return sorted({topic for topic, _ in taken})
+
+    def lose(self, kafka: KafkaConsumer) -> None:
+        """A batch was fenced, and nothing tells by whom: all have to be claimed anew."""
+        self.fenced.update(self.claimed)
+        self._let_go(kafka, self.tables)
+
+    def _let_go(self, kafka: KafkaConsumer, topics: Iterable[str]) -> None:
+        partitions = [key for key in self.claimed if key[0] in set(topics)]
+        kafka.pause([TopicPartition(*key) for key in partitions])
+        for key in partitions:
+            del self.claimed[key]
+        self.waiting.update(partitions)
+
+    def stop(self, kafka: KafkaConsumer, topic: str, error: CdcPipelineError) -> None:
+        """The table of this topic cannot go on; the others do."""
+        self._remember_stop(topic, error)
+        self._let_go(kafka, [topic])
+
+    def hold(self, kafka: KafkaConsumer, topic: str) -> None:
+        """Nothing of this topic until `held` has it no more."""
+        self.held.add(topic)
+        self._let_go(kafka, [topic])
+
+    def _remember_stop(self, topic: str, error: CdcPipelineError) -> None:
+        self.stopped[topic] = error
+        self.state.fail_table(self.tables[topic], str(error))
+
+    def _claim(self, partitions: Sequence[Partition], leave: Iterable[str] = ()) -> list[Partition]:
+        settle_abandoned(self.state, self.tables.values())
+        claimed, records = self.state.claim(self.run_id, partitions, self.tables, leave=set(leave))
+        for topic, error in self._lost(claimed).items():
+            self._remember_stop(topic, error)
+            claimed = {key: record for key, record in claimed.items() if key[0] != topic}
+        topics = {topic for topic, _ in claimed}
+        rows = self.quarantine.waiting(topics) if topics else {}
+        for topic in topics:
+            self.streams[topic] = self._stream(topic, records[topic], rows[topic])
+            self.stopped.pop(topic, None)
+        self.claimed.update(claimed)
+        self.waiting = (self.waiting | set(partitions)) - claimed.keys()
+        self.fenced -= claimed.keys()
+        return sorted(claimed)
+
+    def _stream(self, topic: str, record: TableRecord, rows: dict[str, str]) -> TableStream:
+        if record.shape is None or record.watermark is None:
+            raise ConsumerFenced(topic=topic, partition=0)
+        watermark = self.source.watermark(record.watermark)
+        return TableStream(record, watermark, BatchBuilder(record.shape, self.unavailable, self.salt), rows)
+
+    def _lost(self, claimed: Mapping[Partition, OffsetRecord]) -> dict[str, OffsetLost]:
+        """Topics whose offset Kafka does not have."""
+        topics = {topic for topic, _ in claimed}
+        if not topics:
+            return {}
+        beginnings, ends = self.broker.beginnings(topics), self.broker.ends(topics)
+        lost: dict[str, OffsetLost] = {}
+        for key, record in claimed.items():
+            (topic, partition), beginning, end = key, beginnings.get(key, 0), ends.get(key, 0)
+            if not beginning <= record.next_offset <= end:
+                lost[topic] = OffsetLost(
+                    topic=topic, partition=partition, offset=record.next_offset, beginning=beginning, end=end
+                )
+        return lost
+
+    def stop_lost(self, kafka: KafkaConsumer) -> None:
+        """Kafka says that an offset is not there any more: find whose."""
+        for topic, error in self._lost(self.claimed).items():
+            self.stop(kafka, topic, error)

@@ -1,0 +1,20 @@
+"""A heartbeat that came from the source -> when it left there. Pure.
+
+The connector writes it in the source (a message in PostgreSQL's log, a row of the owner's table in MySQL), and it comes
+by the same way as every change: so it tells how far behind the target is while nobody writes.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+
+def source_time(value: bytes | None) -> float | None:
+    """When the source committed it, in seconds since 1970 by the source's clock; None of what is no heartbeat.
+
+    What cannot be read is passed over: no row depends on it, and a heartbeat that is missing shows by itself.
+    """
+    try:
+        return orjson.loads(value or b"")["source"]["ts_ms"] / 1000
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None

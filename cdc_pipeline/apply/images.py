@@ -1,0 +1,138 @@
+"""The images of a row in an event -> a row of the target, in canonical texts and by its owner's choices. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import md5
+from typing import Any, NoReturn
+from uuid import UUID
+
+from cdc_pipeline.apply import moments
+from cdc_pipeline.apply.values import converter
+from cdc_pipeline.choices import fingerprint_of_salt
+from cdc_pipeline.errors import ChoicesChanged, ColumnsChanged, EventNotUnderstood
+from cdc_pipeline.model import ChangeEvent, Column, ColumnType, Kind, Row, TableShape
+from cdc_pipeline.projection import filter_columns, moves_in_and_out, row_filter, source_columns, value_change
+
+Image = Mapping[str, Any] | None
+Convert = Callable[[Any], str | None]
+INCOMPLETE = "a new row without all of its values; set REPLICA IDENTITY FULL on the table"
+
+
+class Images:
+    """Reads the images of one table's events."""
+
+    def __init__(self, shape: TableShape, unavailable: str, salt: str) -> None:
+        if shape.choices.salt != (fingerprint_of_salt(salt) if shape.choices.hash else ""):
+            raise ChoicesChanged(table=shape.table)
+        columns = source_columns(shape)
+        self.shape = shape
+        self.fields = [
+            (c.name, c.source.name, _converter(c, salt), _placeholders(c.source.canonical, unavailable))
+            for c in columns
+        ]
+        by_name = {name: (origin, convert) for name, origin, convert, _ in self.fields}
+        self.key_fields = [by_name[name] for name in shape.key]
+        self.known = frozenset(origin for _, origin, _, _ in self.fields)
+        self.admits = row_filter(shape)
+        self.moves = moves_in_and_out(shape)
+        self.asked = {
+            name: (converter(column), _placeholders(column.canonical, unavailable))
+            for name, column in filter_columns(shape).items()
+        }
+
+    def is_admitted(self, event: ChangeEvent, image: Image) -> bool | None:
+        """Whether the row is replicated; None if that cannot have changed, because nothing that `where` asks has."""
+        if self.admits is None:
+            return True
+        present = self._present(event, image)
+        texts = {
+            name: convert(present[name])
+            for name, (convert, placeholders) in self.asked.items()
+            if present[name] is None or present[name] not in placeholders
+        }
+        if not texts:
+            return None
+        verdict = self.admits(texts)
+        if verdict is None and len(texts) < len(self.asked):
+            refuse(event, "not all that `where` asks is told; set REPLICA IDENTITY FULL on the table")
+        return bool(verdict)
+
+    def may_have_moved_in(self, event: ChangeEvent) -> bool:
+        """Whether the row that this event admits may have been none that is replicated before. If `where` asks of
+        the key alone, the key that the row had tells."""
+        if self.admits is None or self.moves or event.moved_from is None:
+            return self.moves
+        old = event.moved_from
+        return not self.admits({name: convert(old[name]) for name, (convert, _) in self.asked.items()})
+
+    def row(self, event: ChangeEvent, image: Image) -> dict[str, str | None]:
+        """The values that came, by the target's names; those that are unavailable are left out."""
+        present = self._present(event, image)
+        return {
+            name: convert(value)
+            for name, origin, convert, placeholders in self.fields
+            if (value := present[origin]) is None or value not in placeholders
+        }
+
+    def whole(self, event: ChangeEvent, image: Image) -> Row:
+        row = self.row(event, image)
+        if len(row) < len(self.fields):
+            refuse(event, INCOMPLETE)  # rows without a key are told by all of their values
+        return tuple(row.values())
+
+    def key_of_row(self, event: ChangeEvent, image: Image) -> Row:
+        return self.key(event, self._present(event, image))
+
+    def key(self, event: ChangeEvent, image: Image) -> Row:
+        missing = [name for name, _ in self.key_fields if image is None or name not in image]
+        if image is None or missing:
+            refuse(event, f"without the key column(s) {', '.join(missing)}")
+        return tuple(convert(image[name]) for name, convert in self.key_fields)
+
+    def _present(self, event: ChangeEvent, image: Image) -> Mapping[str, Any]:
+        """The image, if it has the columns that it must have. One that is left out of what is replicated may still be
+        there, in an event from before that was chosen."""
+        if image is None:
+            refuse(event, f"operation {event.operation} without the row's image")
+        if image.keys() != self.known:
+            chosen = self.shape.choices
+            new = [] if chosen.include else sorted(image.keys() - self.known - set(chosen.exclude))
+            gone = sorted(self.known - image.keys())
+            change = "; ".join(f"{what} {', '.join(names)}" for what, names in (("new", new), ("gone", gone)) if names)
+            if change:
+                raise ColumnsChanged(table=self.shape.table, change=change)
+        return image
+
+
+def _converter(column: Column, salt: str) -> Convert:
+    convert, change = converter(column.source), value_change(column, salt)
+    if change is None:
+        return convert
+    return lambda value: None if (text := convert(value)) is None else change(text)
+
+
+def time_of(event: ChangeEvent) -> str:
+    """When the source made the change, in UTC."""
+    source = event.source
+    microseconds = source.get("ts_us") or source["ts_ms"] * 1000
+    return moments.timestamp_from_microseconds(microseconds)
+
+
+def refuse(event: ChangeEvent, reason: str) -> NoReturn:
+    raise EventNotUnderstood(topic=event.topic, partition=event.partition, offset=event.offset, reason=reason)
+
+
+def _placeholders(type: ColumnType, unavailable: str) -> tuple[Any, ...]:
+    """What Debezium may put in place of an unchanged long value of this type (read in its source, and measured)."""
+    if type.kind is Kind.BINARY:
+        return unavailable, unavailable.encode().hex()
+    if type.kind is Kind.MAP:
+        return (f'{{"{unavailable}":"{unavailable}"}}',)
+    if type.element is None:
+        return (unavailable,)
+    if type.element.kind in (Kind.INTEGER, Kind.DATE):
+        return (list(unavailable.encode()),)
+    if type.element.kind is Kind.UUID:
+        return ([str(UUID(bytes=md5(unavailable.encode(), usedforsecurity=False).digest(), version=3))],)
+    return ([unavailable],)

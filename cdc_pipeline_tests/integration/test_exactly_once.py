@@ -1,0 +1,192 @@
+"""Each change once, whatever comes again: a part of the log that Debezium tells anew, a topic that is played back, a
+commit whose answer is lost, consumers that share the work or come back from the dead. `journal` has no key, so one
+event too many shows."""
+
+from __future__ import annotations
+
+import io
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pymysql
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from cdc_pipeline.capture.connector import offset_partition
+from cdc_pipeline.replication import Replication
+from cdc_pipeline.state import State
+from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, start_streaming, wait_until
+from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.workload import wait_for_transactions, writing
+
+MakeScenario = Callable[..., Scenario]
+DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
+SESSION_ENDS = 60  # seconds to wait for what follows a session's time-out of 15
+
+
+def messages_of(shop: Scenario, topic: str) -> list[tuple[bytes | None, bytes | None]]:
+    """Everything in the one partition of a topic."""
+    reader = Consumer({"bootstrap.servers": str(shop.stack.kafka), "group.id": "reader", "enable.auto.commit": False})
+    try:
+        _, end = reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
+        reader.assign([TopicPartition(topic, 0, 0)])
+        found: list[Any] = []
+        while not found or found[-1].offset() < end - 1:
+            message = reader.poll(10)
+            assert message is not None
+            assert message.error() is None
+            found.append(message)
+        return [(message.key(), message.value()) for message in found]
+    finally:
+        reader.close()
+
+
+def copy_into_journal(shop: Scenario, rows: int) -> None:
+    """Equal rows, which PostgreSQL logs page by page."""
+    with closing(shop.engine("source").raw_connection()) as connection, closing(connection.cursor()) as cursor:
+        cursor.copy_expert("COPY journal FROM STDIN", io.StringIO("1\t1.00\tmany\n" * rows))  # type: ignore[attr-defined]
+        connection.commit()
+
+
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_a_topic_that_is_played_back_changes_nothing(scenario: MakeScenario, source: str, target: str) -> None:
+    shop = scenario(source, target)
+    replication = start_streaming(shop)
+    with writing(shop) as writers:
+        wait_for_transactions(writers, 20)
+    if source == "postgresql":
+        copy_into_journal(shop, 50)
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
+    before = applied(replication)
+    producer = Producer({"bootstrap.servers": str(shop.stack.kafka)})
+    for table in replication.tables:
+        events = messages_of(shop, table.topic)
+        for key, value in [*events, *events[len(events) // 2 :], events[-1]]:
+            producer.produce(table.topic, value, key)
+    producer.flush(30)
+    shop.run("source", "INSERT INTO journal VALUES (1, 2.00, 'after')")
+    progress = replication.consume(until_caught_up=True)
+    assert applied(replication) == before + 1
+    assert progress.dropped > before
+    shop.assert_equal(replication)
+
+
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_what_a_connector_tells_again_changes_nothing(scenario: MakeScenario, source: str, target: str) -> None:
+    """Its offset is stored now and then: after a crash it begins at the last one stored. Here, at an older one."""
+    shop = scenario(source, target)
+    keep_log = '{"flush.lsn.source": "false"}' if source == "postgresql" else "{}"
+    replication = start_streaming(shop, connector=keep_log)
+    connect, config = replication.parts.connect, replication.config
+    with writing(shop) as writers:
+        wait_for_transactions(writers, 10)
+        older = connect.offsets(config.connector_name)
+        assert older
+        wait_for_transactions(writers, 20)
+        replication.consume(until_caught_up=True)
+        seen = len(messages_of(shop, replication.table("journal").topic))
+        connect.stop(config.connector_name)
+        connect.wait_stopped(config.connector_name)
+        connect.patch_offsets(config.connector_name, offset_partition(config), older)
+        connect.resume(config.connector_name)
+        connect.wait_running(config.connector_name)
+        wait_for_transactions(writers, 10)
+    progress = replication.consume(until_caught_up=True)
+    assert progress.dropped > 0
+    assert len(messages_of(shop, replication.table("journal").topic)) > seen
+    shop.assert_equal(replication)
+
+
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_a_commit_whose_answer_is_lost_is_not_repeated(
+    scenario: MakeScenario, monkeypatch: pytest.MonkeyPatch, source: str, target: str
+) -> None:
+    shop = scenario(source, target)
+    replication = start_streaming(shop, batch_events="20")
+    engine, advance = replication.parts.target.engine, State.advance
+    commit = engine.dialect.do_commit
+    moving: set[int] = set()
+    lost: list[str] = []
+
+    def watched(self: State, connection: Any, *arguments: Any) -> Any:
+        moving.add(id(connection.connection.dbapi_connection))
+        return advance(self, connection, *arguments)
+
+    def without_answer(connection: Any) -> None:
+        driver_connection = getattr(connection, "dbapi_connection", connection)
+        commit(connection)
+        if id(driver_connection) in moving and len(lost) < 3:
+            lost.append("answer")
+            moving.clear()
+            if target == "postgresql":
+                raise psycopg2.OperationalError("server closed the connection unexpectedly")
+            raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
+
+    monkeypatch.setattr(State, "advance", watched)
+    monkeypatch.setattr(engine.dialect, "do_commit", without_answer)
+    with writing(shop) as writers:
+        wait_for_transactions(writers, 20)
+    replication.consume(until_caught_up=True)
+    assert lost == ["answer"] * 3
+    shop.assert_equal(replication)
+
+
+def owners(replication: Replication) -> set[str | None]:
+    return {record.owner for record in replication.parts.state.offsets_of().values()}
+
+
+def test_several_consumers_share_the_tables(scenario: MakeScenario) -> None:
+    shop = scenario()
+    replication = start_streaming(shop)
+    state = replication.parts.state
+    with writing(shop) as writers:
+        with cdc_pipeline(shop, "consume") as first:
+            wait_until(lambda: applied(replication) > 20, "applying")
+            (leader,) = owners(replication)
+            with cdc_pipeline(shop, "consume", "--join") as second:
+                wait_until(lambda: len(owners(replication)) == 2, "shared")
+                assert [record.joined for record in state.consumers_known()] == [False, True]
+                assert len({record.group for record in state.consumers_known()}) == 1
+                before = applied(replication)
+                wait_until(lambda: applied(replication) > before + 50, "applying together")
+                first.send_signal(signal.SIGKILL)
+                first.wait()
+                wait_until(lambda: leader not in owners(replication), "taken over", SESSION_ENDS)
+                wait_for_transactions(writers, 5)
+                with cdc_pipeline(shop, "consume", "--join") as third:
+                    wait_until(lambda: len(owners(replication)) == 2, "shared again")
+                    third.terminate()
+                    assert third.wait(30) == 0
+                second.terminate()
+                assert second.wait(30) == 0
+        wait_for_transactions(writers, 5)
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
+
+
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_a_consumer_that_slept_past_its_session_writes_nothing_of_what_others_have(
+    scenario: MakeScenario, source: str, target: str
+) -> None:
+    shop = scenario(source, target)
+    replication = start_streaming(shop)
+    with writing(shop) as writers, cdc_pipeline(shop, "consume") as sleeper:
+        wait_until(lambda: applied(replication) > 20, "applying")
+        (asleep,) = owners(replication)
+        with cdc_pipeline(shop, "consume", "--join") as second:
+            wait_until(lambda: len(owners(replication)) == 2, "shared")
+            sleeper.send_signal(signal.SIGSTOP)
+            wait_until(lambda: asleep not in owners(replication), "taken over", SESSION_ENDS)
+            wait_for_transactions(writers, 5)
+            sleeper.send_signal(signal.SIGCONT)
+            wait_until(lambda: len(owners(replication)) == 2, "shared again", SESSION_ENDS)
+            wait_for_transactions(writers, 5)
+            for consumer in (sleeper, second):
+                consumer.terminate()
+                assert consumer.wait(30) == 0
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
