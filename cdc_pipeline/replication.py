@@ -292,13 +292,15 @@ class Replication:
     def _changes(self) -> Changes:
         """How the source's tables differ from what was copied of them."""
         records = self.parts.state.table_records()
-        selected = {table.source: table for table in self.parts.resolve(self.parts.source.tables())[0]}
-        changes = Changes()
+        existing = set(self.parts.source.tables())
+        selected = {table.source: table for table in self.parts.resolve(existing)[0]}
+        changes = Changes(selected=set(selected))
         for table, record in records.items():
             if record.state not in HAS_WATERMARK or record.shape is None:
                 continue
             if table not in selected:
-                changes.gone[table] = SourceTableGone(table=table)
+                if table not in existing:
+                    changes.gone[table] = SourceTableGone(table=table)
                 continue
             try:
                 shape = self.parts.shapes([selected[table]])[table]
@@ -308,8 +310,10 @@ class Replication:
                 if shape.fingerprint != record.shape.fingerprint:
                     changes.changed.add(table)
         if self.config.schema_changes == "stop":
-            return Changes(gone={**changes.gone, **{table: TableChanged(table=table) for table in changes.changed}})
-        changes.new = selected.keys() - records.keys()
+            changes.gone |= {table: TableChanged(table=table) for table in changes.changed}
+            changes.changed = set()
+        else:
+            changes.new = selected.keys() - records.keys()
         return changes
 
     def _copy_changed(self, table: TableId) -> CdcPipelineError | None:

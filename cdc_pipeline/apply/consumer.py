@@ -84,6 +84,7 @@ class Consumer:
         self.target = target
         self.state = state
         self.tables = {table.topic: table.source for table in tables}
+        self.selected = set(self.tables.values())  # what the owner asks for, by the last look
         self.unavailable = unavailable
         self.group = group or config.fresh_group()
         self.run_id = run_id or str(uuid.uuid4())
@@ -292,6 +293,7 @@ class Consumer:
     def _evolve(self, kafka: KafkaConsumer, evolution: Evolution) -> None:
         """Have those of our tables copied again that have changed, and new ones copied if nobody leads us."""
         changes = evolution.look()
+        self.selected = changes.selected
         topics = {table: topic for topic, table in self.tables.items()}
         ours = {topic for topic, _ in self.assignment.claimed}
         for table in sorted(changes.changed):
@@ -307,8 +309,8 @@ class Consumer:
 
     def _subscribe_to_new(self, kafka: KafkaConsumer) -> None:
         """Tables that were copied since we began, whoever did that."""
-        copied = [table for table, record in self.state.table_records().items() if record.state in HAS_WATERMARK]
-        new = {self.config.topic(table): table for table in copied} if self.evolution else {}
+        copied = {table for table, record in self.state.table_records().items() if record.state in HAS_WATERMARK}
+        new = {self.config.topic(table): table for table in copied & self.selected} if self.evolution else {}
         if not new.keys() <= self.tables.keys():
             self.tables.update(new)
             self._subscribe(kafka)

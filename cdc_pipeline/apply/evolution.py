@@ -21,8 +21,9 @@ GRACE_SECONDS = 10.0  # for a copy that is under way when the consumer ends; the
 
 @dataclass
 class Changes:
-    """How the source differs from what was copied."""
+    """How the source differs from what was copied. `selected` is every table in it that the owner asks for now."""
 
+    selected: set[TableId] = field(default_factory=set)
     changed: set[TableId] = field(default_factory=set)
     new: set[TableId] = field(default_factory=set)
     gone: dict[TableId, CdcPipelineError] = field(default_factory=dict)

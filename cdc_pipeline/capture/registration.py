@@ -100,11 +100,12 @@ class Registration:
         self.state.set(captured_tables="\n".join(str(table.source) for table in tables))
 
     def _run(self) -> None:
-        """Resume it if it is stopped or paused, restart what has failed, wait until all of it runs."""
+        """Resume it, restart what has failed, wait until all of it runs."""
+        # Whatever its status: a stopped connector whose configuration has just changed is UNASSIGNED for a moment.
+        # To one that is meant to run already, this changes nothing.
+        self.connect.resume(self.name)
         status = self.connect.status(self.name)
-        if status["connector"] in ("STOPPED", "PAUSED"):
-            self.connect.resume(self.name)
-        elif status["connector"] == "FAILED" or any(task["state"] == "FAILED" for task in status["tasks"]):
+        if status["connector"] == "FAILED" or any(task["state"] == "FAILED" for task in status["tasks"]):
             self.connect.restart_failed(self.name)
             time.sleep(1)  # the answer to a restart comes before the old state is gone
         self.connect.wait_running(self.name)

@@ -38,5 +38,6 @@ class MariaDb(MySql):
     def _own_options(self) -> list[str]:
         return [
             "--gtid-strict-mode=ON",  # the numbers of a domain only grow
+            "--binlog-legacy-event-pos=ON",  # each event has a place in the log
             "--skip-ssl",  # a key made anew takes four seconds at each start, and nothing leaves this machine
         ]

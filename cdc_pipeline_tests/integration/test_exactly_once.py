@@ -24,6 +24,7 @@ from cdc_pipeline_tests.workload import wait_for_transactions, writing
 
 MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
+FROM_MARIADB = [*DIRECTIONS, ("mariadb", "postgresql")]
 SESSION_ENDS = 60  # seconds to wait for what follows a session's time-out of 15
 
 
@@ -51,7 +52,21 @@ def copy_into_journal(shop: Scenario, rows: int) -> None:
         connection.commit()
 
 
-@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def keep_log(source: str) -> str:
+    """Connector settings with which an older place is still there to be read again."""
+    return '{"flush.lsn.source": "false"}' if source == "postgresql" else "{}"
+
+
+def in_one_transaction(shop: Scenario, statements: list[str]) -> None:
+    """One transaction of these."""
+    with closing(shop.engine("source").raw_connection()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute("BEGIN")
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.execute("COMMIT")
+
+
+@pytest.mark.parametrize(("source", "target"), FROM_MARIADB)
 def test_a_topic_that_is_played_back_changes_nothing(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
     replication = start_streaming(shop)
@@ -75,12 +90,11 @@ def test_a_topic_that_is_played_back_changes_nothing(scenario: MakeScenario, sou
     shop.assert_equal(replication)
 
 
-@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+@pytest.mark.parametrize(("source", "target"), FROM_MARIADB)
 def test_what_a_connector_tells_again_changes_nothing(scenario: MakeScenario, source: str, target: str) -> None:
     """Its offset is stored now and then: after a crash it begins at the last one stored. Here, at an older one."""
     shop = scenario(source, target)
-    keep_log = '{"flush.lsn.source": "false"}' if source == "postgresql" else "{}"
-    replication = start_streaming(shop, connector=keep_log)
+    replication = start_streaming(shop, connector=keep_log(source))
     connect, config = replication.parts.connect, replication.config
     with writing(shop) as writers:
         wait_for_transactions(writers, 10)
@@ -98,6 +112,38 @@ def test_what_a_connector_tells_again_changes_nothing(scenario: MakeScenario, so
     progress = replication.consume(until_caught_up=True)
     assert progress.dropped > 0
     assert len(messages_of(shop, replication.table("journal").topic)) > seen
+    shop.assert_equal(replication)
+
+
+@pytest.mark.parametrize(("source", "target"), FROM_MARIADB)
+def test_a_connector_that_ends_within_a_transaction_tells_the_rest_of_it_once(
+    scenario: MakeScenario, source: str, target: str
+) -> None:
+    """It goes on in mid-transaction, and after a crash it tells a part of that one again. All rows are equal."""
+    shop = scenario(source, target)
+    replication = start_streaming(shop, connector=keep_log(source))
+    connect, config, topic = replication.parts.connect, replication.config, replication.table("journal").topic
+    many = ", ".join(["(1, 1.00, 'many')"] * 2000)
+    in_one_transaction(shop, [f"INSERT INTO journal VALUES {many}"] * 60)
+    wait_until(lambda: replication.parts.broker.ends([topic])[topic, 0] > 1000, "some of it told")
+    connect.stop(config.connector_name)
+    connect.wait_stopped(config.connector_name)
+    within = connect.offsets(config.connector_name)
+    told = replication.parts.broker.ends([topic])[topic, 0]
+    assert within
+    assert told < 120_000
+    connect.resume(config.connector_name)
+    wait_until(lambda: replication.parts.broker.ends([topic])[topic, 0] >= 120_000, "all of it told")
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
+    connect.stop(config.connector_name)
+    connect.wait_stopped(config.connector_name)
+    connect.patch_offsets(config.connector_name, offset_partition(config), within)
+    connect.resume(config.connector_name)
+    wait_until(lambda: replication.parts.broker.ends([topic])[topic, 0] >= 240_000 - told, "the rest told again")
+    shop.run("source", "INSERT INTO journal VALUES (1, 2.00, 'after')")
+    progress = replication.consume(until_caught_up=True)
+    assert progress.dropped == 120_000 - told
     shop.assert_equal(replication)
 
 

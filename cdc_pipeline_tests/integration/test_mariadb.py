@@ -241,7 +241,12 @@ def test_the_targets_missing_privileges_are_named(scenario: MakeScenario) -> Non
 
 @pytest.mark.parametrize(
     ("name", "bad", "good"),
-    [("log_bin_compress", "ON", "OFF"), ("binlog_format", "MIXED", "ROW"), ("binlog_row_image", "MINIMAL", "FULL")],
+    [
+        ("log_bin_compress", "ON", "OFF"),
+        ("binlog_format", "MIXED", "ROW"),
+        ("binlog_row_image", "MINIMAL", "FULL"),
+        ("binlog_legacy_event_pos", "OFF", "ON"),
+    ],
 )
 def test_a_log_setting_that_would_lose_changes_is_named(shop: Scenario, name: str, bad: str, good: str) -> None:
     shop.run("source", f"SET GLOBAL {name} = '{bad}'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cdc_pipeline.databases.mysql.watermark import binlog_order
@@ -15,14 +15,19 @@ Place = tuple[int, int, int, bool]
 
 @dataclass
 class BinlogTrail:
-    """The place of the last event, and the highest number of each origin's GTIDs.
+    """The place of the last event, its number in its transaction, and the highest number of each origin's GTIDs.
 
     A row is one place in the log: file, position, row of the event. A change of the primary key is two Debezium events
     of one place, first the DELETE. On one server places only grow. Behind a failover the log is another server's, and
     its places say nothing; so an event is a repetition only if its GTID, where there are any, is no new one either.
+
+    MariaDB without `binlog_legacy_event_pos` has one position for all events of a transaction. Step 1 demands it; what
+    was written without it is told by the event's number (`order`): the next one is new wherever it seems to lie. A
+    connector that starts again in mid-transaction counts from 1 anew, so it never is the next one by chance.
     """
 
     last: Place | None = None
+    order: int = 0
     highest: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -31,20 +36,22 @@ class BinlogTrail:
             return cls()
         data = json.loads(text)
         file, pos, row, second = data["last"]
-        return cls((file, pos, row, second), data["highest"])
+        return cls((file, pos, row, second), data["order"], data["highest"])
 
     def repeats(self, operation: Operation, source: Mapping[str, Any], order: int = 0) -> bool:
         place = (*binlog_order(source["file"], source["pos"]), int(source.get("row") or 0), operation != "d")
         origin, number = _gtid(source.get("gtid"))
-        if self.last is not None and place <= self.last and number <= self.highest.get(origin, 0):
+        highest = self.highest.get(origin, 0)
+        follows = order > 1 and order == self.order + 1 and number == highest
+        if self.last is not None and place <= self.last and number <= highest and not follows:
             return True
-        self.last = place
+        self.last, self.order = place, order
         if origin:
-            self.highest[origin] = max(number, self.highest.get(origin, 0))
+            self.highest[origin] = max(number, highest)
         return False
 
     def to_text(self) -> str | None:
-        return None if self.last is None else json.dumps({"last": self.last, "highest": self.highest})
+        return None if self.last is None else json.dumps(asdict(self))
 
 
 def _gtid(text: str | None) -> tuple[str, int]:

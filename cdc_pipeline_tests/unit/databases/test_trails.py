@@ -19,8 +19,8 @@ Event = tuple[Operation, dict[str, Any], int]
 CREATE, DELETE = Operation.CREATE, Operation.DELETE
 
 
-def binlog(file: int, pos: int, row: int = 0, gtid: str | None = None, op: Operation = CREATE) -> Event:
-    return op, {"file": f"binlog.{file:06}", "pos": pos, "row": row, "gtid": gtid}, 0
+def binlog(file: int, pos: int, row: int = 0, gtid: str | None = None, op: Operation = CREATE, order: int = 0) -> Event:
+    return op, {"file": f"binlog.{file:06}", "pos": pos, "row": row, "gtid": gtid}, order
 
 
 def wal(transaction: int, commit_before: int, lsn: int, order: int = 0, op: Operation = CREATE) -> Event:
@@ -104,6 +104,24 @@ def test_behind_a_failover_new_gtids_are_new_wherever_they_lie() -> None:
     assert not trail.repeats(*binlog(3, 4, 0, f"{B}:1"))  # the new primary's own log begins much earlier
     assert trail.repeats(*binlog(3, 4, 0, f"{B}:1"))
     assert not trail.repeats(*binlog(3, 90, 0, f"{A}:101"))
+
+
+def test_events_of_one_position_are_told_by_their_number() -> None:
+    """MariaDB 11.4 by default. Both statements of the transaction seem to lie where it begins."""
+    trail = BinlogTrail.parse(None)
+    events = [binlog(1, 4, row, "0-1-5", order=n + 1) for n, row in enumerate([0, 1, 0, 0, 1, 2])]
+    for event in events:
+        assert not trail.repeats(*event)
+        trail = BinlogTrail.parse(trail.to_text())
+    assert all(trail.repeats(*event) for event in events)
+    assert not trail.repeats(*binlog(1, 90, 0, "0-1-6", order=1))
+
+
+def test_a_connector_that_counts_anew_repeats_what_it_repeats() -> None:
+    trail = BinlogTrail.parse(None)
+    for n in range(1, 6):
+        assert not trail.repeats(*binlog(1, n * 10, 0, "0-1-5", order=n))
+    assert [trail.repeats(*binlog(1, n * 10, 0, "0-1-5", order=n - 1)) for n in range(2, 8)] == [True] * 4 + [False] * 2
 
 
 def test_a_connector_that_starts_in_mid_transaction_loses_nothing() -> None:
