@@ -287,6 +287,9 @@ class ReplicationConfig(_Model):
     schema_changes: Literal["evolve", "stop"] = Field(
         "evolve", description="whether a table that changes in the source is synced again by itself, or stops"
     )
+    apply: Literal["batches", "transactional"] = Field(
+        "batches", description="whether a reader of the target may see a part of one of the source's transactions"
+    )
     quarantine_rows: int = Field(100, ge=0, description="a table stops when events of more rows are set aside")
     batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
 
@@ -348,6 +351,11 @@ class ReplicationConfig(_Model):
         if self.heartbeat_table is not None:
             return self.topic(self.heartbeat_table)
         return f"{self.topic_prefix}.message" if self.source.kind == "postgresql" else None
+
+    @property
+    def marks_topic(self) -> str | None:
+        """Where Debezium tells of the source's transactions, if they are applied whole."""
+        return f"{self.topic_prefix}.transaction" if self.apply == "transactional" else None
 
     @property
     def connector_name(self) -> str:

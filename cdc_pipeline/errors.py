@@ -232,6 +232,18 @@ class ConsumerAlreadyRuns(CdcPipelineError):
     """The stream of {replication} is already consumed by run {run_id} (last heartbeat {age:.0f} s ago)."""
 
 
+class CannotJoin(CdcPipelineError):
+    """{replication} applies whole transactions, which one consumer alone can do."""
+
+    hint = "Leave out --join, or the replication's `apply: transactional`."
+
+
+class TopicInPartitions(CdcPipelineError):
+    """Topic {topic} has {partitions} partitions; whole transactions are put together from topics of one."""
+
+    hint = "Delete the topic, or leave out the replication's `apply: transactional`."
+
+
 class EventNotUnderstood(CdcPipelineError):
     """Event at {topic} [{partition}] offset {offset} cannot be read: {reason}"""
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from cdc_pipeline.config import Kafka
@@ -59,6 +61,16 @@ class Broker:
                 futures = admin.create_topics([NewTopic(topic, num_partitions=1) for topic in missing])
                 for future in futures.values():
                     future.result(TIMEOUT_SECONDS)
+
+    def keep_records(self, topic: str) -> None:
+        """As long as the cluster keeps those of others: what a topic was told of its own about that holds no more."""
+        entry = ConfigEntry("retention.ms", None, incremental_operation=AlterConfigOpType.DELETE)
+        with self._admin() as admin:
+            futures = admin.incremental_alter_configs(
+                [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]
+            )
+            for future in futures.values():
+                future.result(TIMEOUT_SECONDS)
 
     def delete_topics(self, topics: Iterable[str]) -> None:
         existing = sorted(self.partitions(topics))

@@ -17,6 +17,7 @@ from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.copying.completion import make_foreign_keys
 from cdc_pipeline.copying.copy import Copier, CopyResult, OnProgress
 from cdc_pipeline.errors import (
+    CannotJoin,
     CdcPipelineError,
     ChoicesChanged,
     ChoicesImpossible,
@@ -29,6 +30,7 @@ from cdc_pipeline.errors import (
     SourceTableGone,
     TableChanged,
     TablesStopped,
+    TopicInPartitions,
     ValidationFailed,
 )
 from cdc_pipeline.model import Position, Replicated, TableId
@@ -126,6 +128,7 @@ class Replication:
         for table in tables:
             parts.state.add_table(table.source, table.target, table.topic)
         parts.broker.create_topics([table.topic for table in tables])
+        self._prepare_marks()
         self._prepare_heartbeat()
         if self.registration.is_registered:
             try:
@@ -136,6 +139,18 @@ class Replication:
                 self.say("The connector's position is lost; every table is copied anew, so it starts anew")
                 self.registration.remove()
         return self._start_position(sources, force_resync=force_resync)
+
+    def _prepare_marks(self) -> None:
+        """Transactions are put together from topics in which all is in order: of one partition each."""
+        marks = self.config.marks_topic
+        if marks is None:
+            return
+        broker = self.parts.broker
+        broker.create_topics([marks])
+        broker.keep_records(marks)
+        for topic, partitions in broker.partitions([marks, *(table.topic for table in self.tables)]).items():
+            if len(partitions) > 1:
+                raise TopicInPartitions(topic=topic, partitions=len(partitions))
 
     def _prepare_heartbeat(self) -> None:
         if self.config.heartbeat_table is not None:
@@ -267,6 +282,8 @@ class Replication:
     ) -> Progress:
         """STEP 4/4: apply events until stopped or, if asked, caught up. Where another run consumes already, only waits
         until that one has caught up (or returns at once); with `join`, it shares the work of that one."""
+        if join and self.config.marks_topic is not None:
+            raise CannotJoin(replication=self.config.name)
         self.say("STEP 4/4: Starting consumer with fresh group ID...")
         self._require_start()
         self._check_choices()

@@ -546,6 +546,18 @@ class State:
             connection.commit()
         return {key: claimed[key] for key in wanted}, ready
 
+    def claim_marks(self, owner: str, topic: str, beginning: int, end: int) -> OffsetRecord:
+        """Become the one consumer of a topic that is no table's and has one partition, which goes on where it stands,
+        between what Kafka still has of it and its end."""
+        key = (topic, 0)
+        with self.target.connect() as connection:
+            known = self._offsets(connection, [topic], lock=True).get(key)
+            offset = known.next_offset if known and beginning <= known.next_offset <= end else beginning
+            self._write_offset(connection, topic, 0, offset, (known.epoch if known else 0) + 1, owner, known)
+            claimed = self._offsets(connection, [topic])[key]
+            connection.commit()
+        return claimed
+
     def _write_offset(
         self, connection: Connection, topic: str, partition: int, offset: int, epoch: int, owner: str | None,
         known: OffsetRecord | None,

@@ -94,19 +94,26 @@ class Applier:
             # Not of a partition that is no longer ours, nor fetched before a seek.
             if claimed is not None and (message.offset() or 0) >= claimed.next_offset:
                 runs.setdefault(key, []).append(message)
-        return self._apply(runs) if runs else {}
+        return self.apply_runs(runs) if runs else {}
+
+    def rest(self) -> None:
+        """Hold nothing in the target while the stream is paused: nothing is held between two batches."""
+
+    def has_come(self, message: Message) -> bool:
+        """Whether all that the source committed before this message is in the target, after its batch was applied."""
+        return True
 
     def forget(self, topics: Iterable[str]) -> None:
         """The tables of these topics may have another shape now."""
         for topic in topics:
             self.writer.forget(self.assignment.streams[topic].record.target)
 
-    def _apply(self, runs: Runs) -> dict[str, CdcPipelineError]:
+    def apply_runs(self, runs: Runs) -> dict[str, CdcPipelineError]:
         try:
-            self._write(runs)
+            self.write(runs)
         except TableTrouble as trouble:
             others = {key: run for key, run in runs.items() if key[0] != trouble.topic}
-            stopped = self._apply(others) if others else {}
+            stopped = self.apply_runs(others) if others else {}
             try:
                 for key in runs.keys() - others.keys():
                     self._apply_alone(key, runs[key])
@@ -119,7 +126,7 @@ class Applier:
         """One partition's messages; in halves, if they fail together, so that all are applied which come before the one
         that is to blame. Raises TableTrouble if that one cannot be set aside."""
         try:
-            self._write({key: run})
+            self.write({key: run})
         except TableTrouble as trouble:
             if len(run) == 1:
                 if not trouble.error.is_about_one_event:
@@ -130,20 +137,36 @@ class Applier:
             self._apply_alone(key, run[:middle])
             self._apply_alone(key, run[middle:])
 
-    def _write(self, runs: Runs) -> None:
+    def write(self, runs: Runs) -> None:
+        """All of it in one transaction. Raises TableTrouble; then nothing of it is there."""
         collected = _Collected()
         try:
             for key, run in runs.items():
                 with _trouble_of(key[0]):
                     self._collect(key, run, collected)
             self._commit(collected)
-            self._count(collected)
+        finally:
+            for stream in collected.streams.values():
+                stream.builder.reset()
+
+    def write_part(self, runs: Runs) -> None:
+        """A part of what the caller commits, in the transaction that it has begun. Its rollback must be followed by a
+        new claim of all. Raises TableTrouble."""
+        collected = _Collected()
+        try:
+            for key, run in runs.items():
+                with _trouble_of(key[0]):
+                    self._collect(key, run, collected)
+            self._done(collected, self._put(collected))
         finally:
             for stream in collected.streams.values():
                 stream.builder.reset()
 
     def _collect(self, key: Partition, run: Sequence[Message], collected: _Collected) -> None:
         topic, _ = key
+        if topic == self.assignment.marks_topic:
+            collected.last[key] = run[-1]
+            return
         stream = collected.streams[topic] = self.assignment.streams[topic]
         trail = collected.trails[key] = self.source.trail(self.assignment.claimed[key].trail)
         waiting = collected.waiting.setdefault(topic, dict(stream.waiting))
@@ -169,27 +192,36 @@ class Applier:
         for topic, stream in collected.streams.items():
             with _trouble_of(topic):
                 self.writer.prepare(stream.record.target, stream.builder.shape)
+        with self.writer.connection.begin():
+            moved = self._put(collected)
+        self._done(collected, moved)
+
+    def _put(self, collected: _Collected) -> dict[Partition, OffsetRecord]:
+        """Offsets and rows, in a transaction that has begun."""
         moved: dict[Partition, OffsetRecord] = {}
         counts = {topic: stream.builder.counts for topic, stream in collected.streams.items()}
-        with self.writer.connection.begin():
-            for key in sorted(collected.last):
-                moved[key] = self._advance(key, collected, counts.pop(key[0], (0, 0, 0)))
-            for topic in collected.emptied:
-                self.quarantine.clear(self.writer.connection, topic)
-            self.quarantine.add(self.writer.connection, collected.set_aside)
-            for topic, stream in collected.streams.items():
-                with _trouble_of(topic):
-                    missing = self.writer.apply(stream.record.target, stream.builder.build())
-                if missing:
-                    self.say(f"{missing} row(s) to delete were not in {stream.record.target}: {topic}; run verify")
-        self.assignment.claimed.update(moved)
+        for key in sorted(collected.last):
+            moved[key] = self._advance(key, collected, counts.pop(key[0], (0, 0, 0)))
+        for topic in collected.emptied:
+            self.quarantine.clear(self.writer.connection, topic)
+        self.quarantine.add(self.writer.connection, collected.set_aside)
+        for topic, stream in collected.streams.items():
+            with _trouble_of(topic):
+                missing = self.writer.apply(stream.record.target, stream.builder.build())
+            if missing:
+                self.say(f"{missing} row(s) to delete were not in {stream.record.target}: {topic}; run verify")
+        return moved
+
+    def _done(self, collected: _Collected, moved: Mapping[Partition, OffsetRecord]) -> None:
+        self.assignment.move(moved)
         for topic, waiting in collected.waiting.items():
             self.assignment.streams[topic].waiting = waiting
+        self._count(collected)
 
     def _advance(self, key: Partition, collected: _Collected, counts: tuple[int, int, int]) -> OffsetRecord:
-        message, claimed = collected.last[key], self.assignment.claimed[key]
+        message, claimed = collected.last[key], self.assignment.record(key)
         seconds, offset = message.timestamp()[1] / 1000, (message.offset() or 0) + 1
-        trail = collected.trails[key].to_text()
+        trail = collected.trails[key].to_text() if key in collected.trails else None
         return self.state.advance(self.writer.connection, claimed, offset, seconds, counts, trail)
 
     def _set_aside(self, key: Partition, message: Message, error: CdcPipelineError) -> None:
@@ -208,7 +240,6 @@ class Applier:
         collected.waiting[topic] = dict(stream.waiting)
         _wait(event, collected.waiting[topic], row)
         self._commit(collected)
-        self._count(collected)
         self.say(f"Set aside: {topic} [{partition}] offset {message.offset()}: {error}")
 
     def _count(self, collected: _Collected) -> None:

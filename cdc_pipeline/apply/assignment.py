@@ -6,7 +6,7 @@ stopped, or another consumer has just claimed it (a rebalance decides that soon)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import OFFSET_END, TopicPartition
@@ -47,7 +47,10 @@ class Assignment:
         *,
         unavailable: str,
         salt: str,
+        marks_topic: str | None = None,
     ) -> None:
+        """`marks_topic`: where the source's transactions begin and end, if they are applied whole; claimed like a
+        table's topic."""
         self.source = source
         self.state = state
         self.broker = broker
@@ -55,6 +58,9 @@ class Assignment:
         self.tables = tables
         self.unavailable = unavailable
         self.salt = salt
+        self.marks_topic = marks_topic
+        self.marks: OffsetRecord | None = None
+        self.before_revoke: Callable[[], None] = lambda: None
         self.quarantine = Quarantine(state)
         self.claimed: dict[Partition, OffsetRecord] = {}
         self.waiting: set[Partition] = set()
@@ -74,7 +80,9 @@ class Assignment:
         for partition in partitions:
             record = self.claimed.get((partition.topic, partition.partition))
             partition.offset = record.next_offset if record else 0
-            if partition.topic not in self.tables:
+            if partition.topic == self.marks_topic:
+                partition.offset = self._claim_marks(partition.topic).next_offset
+            elif partition.topic not in self.tables:
                 partition.offset = OFFSET_END
         kafka.assign(partitions)
         if self.waiting:
@@ -82,11 +90,36 @@ class Assignment:
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Also if they are lost: whoever has them now has claimed them, so no batch of ours can commit any more."""
+        self.before_revoke()
         for partition in partitions:
             key = (partition.topic, partition.partition)
+            if key[0] == self.marks_topic:
+                self.marks = None
             self.claimed.pop(key, None)
             self.waiting.discard(key)
             self.fenced.discard(key)
+
+    def _claim_marks(self, topic: str) -> OffsetRecord:
+        """Marks that Kafka has deleted already keep no change from being applied, only from coming with others."""
+        key = (topic, 0)
+        beginning, end = self.broker.beginnings([topic]).get(key, 0), self.broker.ends([topic]).get(key, 0)
+        self.marks = self.state.claim_marks(self.run_id, topic, beginning, end)
+        return self.marks
+
+    def record(self, key: Partition) -> OffsetRecord:
+        """What is claimed of a partition. Raises ConsumerFenced if it is not ours any more."""
+        record = self.marks if key[0] == self.marks_topic else self.claimed.get(key)
+        if record is None:
+            raise ConsumerFenced(topic=key[0], partition=key[1])
+        return record
+
+    def move(self, moved: Mapping[Partition, OffsetRecord]) -> None:
+        """Offsets that are stored."""
+        for key, record in moved.items():
+            if key[0] == self.marks_topic:
+                self.marks = record
+            else:
+                self.claimed[key] = record
 
     # -- what the target decides --------------------------------------------------------------------------------
 
@@ -107,6 +140,8 @@ class Assignment:
         """A batch was fenced, and nothing tells by whom: all have to be claimed anew."""
         self.fenced.update(self.claimed)
         self._let_go(kafka, self.tables)
+        if self.marks_topic is not None and self.marks is not None:
+            kafka.seek(TopicPartition(self.marks_topic, 0, self._claim_marks(self.marks_topic).next_offset))
 
     def _let_go(self, kafka: KafkaConsumer, topics: Iterable[str]) -> None:
         partitions = [key for key in self.claimed if key[0] in set(topics)]

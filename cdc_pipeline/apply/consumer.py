@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from sqlalchemy import Connection
 
 from cdc_pipeline.apply.applier import Applier
 from cdc_pipeline.apply.assignment import Assignment, Partition
@@ -33,6 +34,7 @@ from cdc_pipeline.apply.evolution import Evolution
 from cdc_pipeline.apply.heart import Heart
 from cdc_pipeline.apply.heartbeat import source_time
 from cdc_pipeline.apply.progress import Progress
+from cdc_pipeline.apply.transactional import TransactionalApplier
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.target import Target, Writer
@@ -55,6 +57,7 @@ PROGRESS_SECONDS = 10.0
 CAUGHT_UP_SECONDS = 0.2
 LOOK_SECONDS = 10.0  # between two looks at the source's definitions
 HEALTHY_SECONDS = 30.0  # after so long without trouble, attempts are counted from the start again
+MOST_BEATS = 100
 RULER = "=" * 80
 
 CaughtUp = Callable[[Mapping[Partition, int]], bool]
@@ -91,6 +94,7 @@ class Consumer:
         self.join = join
         self.evolution = evolution
         self.on_progress = on_progress
+        self.beats: list[Message] = []  # heartbeats of the source that wait for what was committed before them
         self.broker = Broker(config.kafka)
         self.log = logging.LoggerAdapter(logging.getLogger("cdc_pipeline"), {"connector": config.connector_name})
         self.progress = Progress(self.group)
@@ -99,7 +103,7 @@ class Consumer:
     def _nothing_assigned(self) -> Assignment:
         return Assignment(
             self.source, self.state, self.broker, self.run_id, self.tables,
-            unavailable=self.unavailable, salt=self.config.salt,
+            unavailable=self.unavailable, salt=self.config.salt, marks_topic=self.config.marks_topic,
         )  # fmt: skip
 
     # -- the run ------------------------------------------------------------------------------------------------
@@ -180,10 +184,7 @@ class Consumer:
         )
         connection = self.target.connect()
         try:
-            applier = Applier(
-                self.assignment, self.source, self.state, Writer(self.target, connection), self.progress,
-                most_set_aside=self.config.quarantine_rows, say=self._say,
-            )  # fmt: skip
+            applier = self._applier(kafka, connection)
             self._subscribe(kafka)
             self._loop(kafka, applier, heart, should_stop, caught_up)
         finally:
@@ -192,9 +193,21 @@ class Consumer:
             kafka.close()
             connection.close()
 
+    def _applier(self, kafka: KafkaConsumer, connection: Connection) -> Applier | TransactionalApplier:
+        applier = Applier(
+            self.assignment, self.source, self.state, Writer(self.target, connection), self.progress,
+            most_set_aside=self.config.quarantine_rows, say=self._say,
+        )  # fmt: skip
+        if self.config.marks_topic is None:
+            return applier
+        return TransactionalApplier(
+            applier, self.assignment, self.source, self.broker, kafka, tables=self.tables,
+            marks_topic=self.config.marks_topic, most=self.config.batch_events, say=self._say,
+        )  # fmt: skip
+
     def _subscribe(self, kafka: KafkaConsumer) -> None:
         kafka.subscribe(
-            sorted([*self.tables, *filter(None, [self.config.heartbeat_topic])]),
+            sorted({*self.tables, *filter(None, [self.config.heartbeat_topic, self.config.marks_topic])}),
             on_assign=self.assignment.assigned,
             on_revoke=lambda _, partitions: self.assignment.revoked(partitions),
         )
@@ -202,7 +215,7 @@ class Consumer:
     def _loop(
         self,
         kafka: KafkaConsumer,
-        applier: Applier,
+        applier: Applier | TransactionalApplier,
         heart: Heart,
         should_stop: threading.Event,
         caught_up: CaughtUp | None,
@@ -213,9 +226,9 @@ class Consumer:
         while not should_stop.is_set() and heart.desired is not Desired.STOPPED:
             if heart.lost:
                 raise ConsumerAlreadyRuns(replication=self.config.name, run_id="(another)", age=0)
-            paused = self._pause_or_resume(kafka, heart, paused)
+            paused = self._pause_or_resume(kafka, applier, heart, paused)
             messages = self._consume(kafka)
-            if messages:
+            if messages or self.config.marks_topic:
                 self._apply(kafka, applier, messages)
             now = time.monotonic()
             if self.evolution and (now >= next_look or self.progress.set_aside > set_aside):
@@ -259,8 +272,12 @@ class Consumer:
         reasons = "; ".join(f"{self.tables[topic]}: {error}" for topic, error in sorted(stopped.items()))
         return TablesStopped(count=len(stopped), reasons=reasons)
 
-    def _pause_or_resume(self, kafka: KafkaConsumer, heart: Heart, paused: bool) -> bool:
+    def _pause_or_resume(
+        self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier, heart: Heart, paused: bool
+    ) -> bool:
         wanted = heart.desired is Desired.PAUSED
+        if wanted and not paused:
+            applier.rest()
         if wanted or paused:  # each time: the group may just have given us others
             partitions = [TopicPartition(*key) for key in self.assignment.claimed]
             (kafka.pause if wanted else kafka.resume)(partitions)
@@ -329,7 +346,9 @@ class Consumer:
 
     # -- one batch ----------------------------------------------------------------------------------------------
 
-    def _apply(self, kafka: KafkaConsumer, applier: Applier, messages: Sequence[Message]) -> None:
+    def _apply(
+        self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier, messages: Sequence[Message]
+    ) -> None:
         try:
             stopped = applier.apply(messages)
             self._note_heartbeats(applier, messages)
@@ -350,16 +369,18 @@ class Consumer:
         if offsets:
             kafka.commit(offsets=offsets, asynchronous=True)
 
-    def _note_heartbeats(self, applier: Applier, messages: Sequence[Message]) -> None:
+    def _note_heartbeats(self, applier: Applier | TransactionalApplier, messages: Sequence[Message]) -> None:
         """After the batch that they came with: should we die in between, the next one says the same, a little later."""
-        beats = [source_time(message.value()) for message in messages if message.topic() == self.config.heartbeat_topic]
-        times = [beat for beat in beats if beat is not None]
+        beats = [*self.beats, *(message for message in messages if message.topic() == self.config.heartbeat_topic)]
+        come = [message for message in beats if applier.has_come(message)]
+        self.beats = [message for message in beats if message not in come][-MOST_BEATS:]
+        times = [beat for beat in (source_time(message.value()) for message in come) if beat is not None]
         if times:
             connection = applier.writer.connection
             with connection.begin():
                 self.state.beat_seen(connection, max(times))
 
-    def _notice_rewinds(self, kafka: KafkaConsumer, applier: Applier) -> None:
+    def _notice_rewinds(self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier) -> None:
         """A re-sync has rewound a topic: its new table lacks what was applied to the old one since. The next batch
         would be refused, but on a topic that is at rest there may never be one."""
         stored = self.state.offsets_of(self.tables)
@@ -367,7 +388,7 @@ class Consumer:
         if any(key in stored and stored[key].epoch != record.epoch for key, record in claimed.items()):
             self._fenced(kafka, applier)
 
-    def _fenced(self, kafka: KafkaConsumer, applier: Applier) -> None:
+    def _fenced(self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier) -> None:
         """A batch was rolled back: a table is copied again, events were taken out of quarantine, another consumer has
         some of our partitions, or it has taken us for dead."""
         known = self.state.consumers_known()

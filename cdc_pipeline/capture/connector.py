@@ -44,7 +44,9 @@ def get_connector_config_for_database(
     }
     sources = [table.source for table in tables]
     built = builders[config.source.kind](config, sources, translate_snapshot_mode(snapshot_mode))
-    if keyless and config.source.kind == "postgresql":
+    if config.marks_topic is not None:
+        built["provide.transaction.metadata"] = "true"
+    elif keyless and config.source.kind == "postgresql":
         # Rows that one COPY wrote have one LSN; only their number in the transaction tells whether one comes again.
         built |= {**_transactions(config), "provide.transaction.metadata": "true"}
     excluded = ",".join(pattern for table in tables for pattern in _excluded_columns(table))
@@ -199,7 +201,10 @@ def _common(config: ReplicationConfig, tables: Sequence[TableId], default_port: 
 
 
 def _transactions(config: ReplicationConfig) -> dict[str, str]:
-    """The topic of the transactions' begins and ends: nobody reads it, and it gets two records for each one."""
+    """The topic of the transactions' begins and ends gets two records for each one. Unless they are applied whole,
+    nobody reads it; else it is made beforehand, and keeps its records as long as the tables' topics do."""
+    if config.marks_topic is not None:
+        return {}
     return {
         "topic.creation.default.replication.factor": "-1",
         "topic.creation.default.partitions": "-1",

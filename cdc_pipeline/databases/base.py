@@ -308,6 +308,7 @@ class Source(Database):
     """
 
     hash_salt: str = ""
+    truncates_alone = True  # TRUNCATE is a transaction of its own, of which Debezium may not tell the end
     target_family: str | None = None  # of the database that the changes are for; None where nobody has said so
 
     @cached_property
@@ -379,6 +380,10 @@ class Source(Database):
     @abstractmethod
     def watermark(self, text: str) -> Watermark:
         """The watermark that `to_text` wrote."""
+
+    def transaction_name(self, id: str) -> str:
+        """What the begin, the events and the end of a transaction have in common of what Debezium calls its `id`."""
+        return id
 
     @abstractmethod
     def trail(self, text: str | None) -> Trail:

@@ -77,7 +77,7 @@ class Watched:
     def hold_lease(self, run_id: str, silent: int = 0) -> None:
         self.state.take_lease(run_id, "group", "elsewhere", 4711)
         self.state.beat(run_id, ConsumerState.RUNNING)
-        age = f"UPDATE cdc_pipeline.consumers SET heartbeat = heartbeat - interval '{silent} seconds'"
+        age = f"UPDATE cdc_pipeline.consumer_runs SET heartbeat = heartbeat - interval '{silent} seconds'"
         self.scenario.run("target", age)
 
     def status(self, run_id: str) -> DagsterRunStatus:

@@ -46,6 +46,8 @@ class PostgreSqlSnapshot(Snapshot):
 
 
 class PostgreSqlSource(PostgreSqlDatabase, Source):
+    truncates_alone = False
+
     def tell_salt(self, connection: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config(%s, %s, false)", (SALT, self.hash_salt))
@@ -199,6 +201,10 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
 
     def watermark(self, text: str) -> Watermark:
         return SnapshotWatermark.parse(text)
+
+    def transaction_name(self, id: str) -> str:
+        """The transaction's number; behind it stands the LSN, of each event its own."""
+        return id.partition(":")[0]
 
     def trail(self, text: str | None) -> Trail:
         return WalTrail.parse(text)
