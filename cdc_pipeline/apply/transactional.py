@@ -26,7 +26,7 @@ from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import TableId
 from cdc_pipeline.state import OffsetRecord
 
-LOOK_AGAIN_SECONDS = 5.0  # when something waits all that time, for what may have gone another way
+LOOK_SECONDS = 3.0  # what a connector's producer has begun to send reaches all partitions in this time
 MARKS_SECONDS = 10.0  # between two commits of marks alone: of transactions that changed none of the tables
 
 
@@ -80,7 +80,7 @@ class TransactionalApplier:
             while not stopped and (piece := self.assembler.take()) is not None:
                 self._moved_on = time.monotonic()
                 stopped = self._write(piece)
-            self._look_again()
+            self._look()
             self._throttle()
             return stopped
         except BaseException:
@@ -121,7 +121,6 @@ class TransactionalApplier:
         for topic in new:
             self.assembler.begin(topic, claims[topic].next_offset)
         self.epochs = {topic: record.epoch for topic, record in claims.items()}
-        self._look()
 
     def _start_over(self, fetched_anew: Iterable[str] = ()) -> None:
         """From what is stored. Whatever is fetched already is fetched again."""
@@ -138,19 +137,14 @@ class TransactionalApplier:
                 self.assembler.begin(topic, record.next_offset)
         self.kafka.resume([TopicPartition(*key) for key in self.assignment.claimed])
         self.epochs = {topic: record.epoch for topic, record in claims.items()}
-        self._look()
 
     def _look(self) -> None:
-        marks = (self.marks_topic, 0)
-        before = self.broker.ends([self.marks_topic])[marks]
-        ends = self.broker.ends(sorted(self.assembler.queues)) if self.assembler.queues else {}
-        after = self.broker.ends([self.marks_topic])[marks]
-        self.assembler.look({topic: end for (topic, _), end in ends.items()}, before, after)
+        """Where nothing has moved on for a while, and nothing that comes tells why."""
+        if not self.assembler.is_waiting or time.monotonic() - self._moved_on < LOOK_SECONDS:
+            return
+        ends = {topic: end for (topic, _), end in self.broker.ends([self.marks_topic, *self.assembler.queues]).items()}
+        self.assembler.look(ends, ends.pop(self.marks_topic))
         self._moved_on = time.monotonic()
-
-    def _look_again(self) -> None:
-        if self.assembler.is_waiting and time.monotonic() - self._moved_on > LOOK_AGAIN_SECONDS:
-            self._look()
 
     # -- what comes in ------------------------------------------------------------------------------------------
 

@@ -8,12 +8,15 @@ transactions that were passed before: those are complete by themselves, as far a
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 REMEMBERED = 100_000  # names of transactions that were passed
+SAMPLES = 200  # of what is queued behind an event that nobody knows
 
 
 @dataclass(frozen=True)
@@ -71,20 +74,23 @@ def merged(units: Iterable[Unit]) -> dict[str, list[Any]]:
 class Assembler:
     """Takes what is fetched, gives what may be applied. Topics have one partition each.
 
-    The ends of the topics are looked up whenever topics are begun, and that of the marks before and after it (`look`).
-    An event in front of its topic's end has its first mark in front of the later of these: where none waits there, its
-    transaction was passed. A transaction that has ended in front of the earlier one has all its events in front of the
-    topics' ends.
+    A topic's transactions come in the order of their marks. So an event whose transaction is not known, in front of one
+    whose marks have come, is of a transaction that was passed; and a topic that goes on with a later transaction has no
+    more of the current one. Where neither shows (nobody writes), what lies still for a while does (`look`): Kafka's
+    partitions tell nothing about each other's order, and the producer fills them one by one.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.queues: dict[str, deque[Told]] = {}
         self.positions: dict[str, int] = {}
-        self.ends: dict[str, int] = {}
+        self.ends: dict[str, int] = {}  # of the topics, at the last look
+        self.settled: dict[str, int] = {}  # how far each was fetched at the look before it
         self.marks: deque[Mark] = deque()
         self.marks_position = 0
-        self.marks_ends = (0, 0)
+        self.marks_end: int | None = None
+        self.marks_settled = 0
+        self._positions: tuple[dict[str, int], int] = ({}, 0)  # at the last look
         self.passed: OrderedDict[str, None] = OrderedDict()
         self._waiting: Counter[str] = Counter()  # transactions that have marks in the queue
         self._forget_current()
@@ -99,12 +105,14 @@ class Assembler:
 
     def begin(self, topic: str, offset: int) -> None:
         """Fetching this topic begins here, perhaps again."""
+        self.leave(topic)
         self.queues[topic] = deque()
         self.positions[topic] = offset
 
     def leave(self, topic: str) -> None:
         """Nothing is waited for in this topic any more."""
-        for known in (self.queues, self.positions, self.ends):
+        self._positions[0].pop(topic, None)
+        for known in (self.queues, self.positions, self.ends, self.settled):
             known.pop(topic, None)
 
     def begin_marks(self, offset: int) -> None:
@@ -114,9 +122,12 @@ class Assembler:
         self._forget_current()
         self.passed.clear()
 
-    def look(self, ends: Mapping[str, int], marks_before: int, marks_after: int) -> None:
-        self.ends.update(ends)
-        self.marks_ends = (marks_before, marks_after)
+    def look(self, ends: Mapping[str, int], marks_end: int) -> None:
+        """Where the topics end now. To be called while something waits, in intervals in which whatever is on its way to
+        Kafka gets there."""
+        self.settled, self.marks_settled = self._positions
+        self.ends, self.marks_end = dict(ends), marks_end
+        self._positions = dict(self.positions), self.marks_position
 
     def add(self, told: Told) -> None:
         if told.topic in self.queues and told.offset >= self.positions[told.topic]:
@@ -193,13 +204,21 @@ class Assembler:
             if told.transaction != name or len(run) >= self.most:
                 return run
             run.append(told)
-        # The whole of it must be here: up to where the topic ended when all of it was sent.
+        # The whole of it must be here: up to where the topic ended when all of it had come.
         return run if name in self.passed or run[-1].offset + 1 >= self.ends.get(topic, 0) else ()
 
     def _was_passed(self, told: Told) -> bool:
         if told.transaction in self.passed:
             return True
-        return told.offset < self.ends.get(told.topic, 0) and self.marks_position >= self.marks_ends[1]
+        has_all_marks = self.marks_end is not None and self.marks_position >= self.marks_end
+        if has_all_marks and told.offset < self.settled.get(told.topic, 0):
+            return True
+        queue = self.queues[told.topic]
+        samples = islice(queue, 1, None, max(1, len(queue) // SAMPLES))
+        return any(self._is_known(behind.transaction) for behind in samples)
+
+    def _is_known(self, name: str | None) -> bool:
+        return name is not None and (name == self.current or name in self._waiting or name in self.passed)
 
     def _pop_mark(self) -> Mark:
         mark = self.marks.popleft()
@@ -244,8 +263,9 @@ class Assembler:
         if topic not in self.queues or self.seen.get(topic) == count:
             return True
         if self.queues[topic]:  # of a later transaction, unless that one was passed and waits for its rest
-            return not self._was_passed(self.queues[topic][0])
-        return mark.offset < self.marks_ends[0] and self.positions[topic] >= self.ends.get(topic, 0)
+            head = self.queues[topic][0]
+            return head.transaction in self._waiting or not self._was_passed(head)
+        return mark.offset < self.marks_settled and self.positions[topic] >= self.ends.get(topic, sys.maxsize)
 
     def _pass(self, end: Any) -> Unit:
         unit = Unit(self.gathered, end)

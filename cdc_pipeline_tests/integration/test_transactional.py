@@ -52,13 +52,15 @@ def start(shop: Scenario, **replaced: str) -> Replication:
 
 
 class Clerk(threading.Thread):
-    """One session. Each transaction moves money, and some open or close an account."""
+    """One session. Each transaction moves money, and some open an account, which has no savings."""
+
+    first_id = 100_000
 
     def __init__(self, shop: Scenario, number: int) -> None:
         super().__init__(name=f"clerk {number}")
         self.shop = shop
         self.random = random.Random(number)
-        self.next_id = 100_000 * (number + 1)
+        self.next_id = self.first_id * (number + 1)
         self.stop = threading.Event()
         self.transactions = 0
         self.error: BaseException | None = None
@@ -180,7 +182,7 @@ def move_all(shop: Scenario) -> None:
     """One transaction with many more events than a batch."""
     with shop.engine("source").connect().execution_options(isolation_level="READ COMMITTED") as connection:
         for table, change in (("current", "- 7"), ("savings", "+ 7"), ("current", "- 3"), ("savings", "+ 3")):
-            connection.exec_driver_sql(f"UPDATE {table} SET balance = balance {change}")
+            connection.exec_driver_sql(f"UPDATE {table} SET balance = balance {change} WHERE id < {Clerk.first_id}")
         connection.commit()
 
 
