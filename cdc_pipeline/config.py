@@ -74,6 +74,8 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "name",
         "offset.mismatch.strategy",
         "plugin.name",
+        "producer.override.buffer.memory",
+        "producer.override.max.request.size",
         "provide.transaction.metadata",
         "publication.autocreate.mode",
         "publication.name",
@@ -169,6 +171,18 @@ class Kafka(_Model):
         default_factory=dict, repr=False, description="librdkafka's, such as security.protocol"
     )
     seen_by_connect_as: str | None = None
+    # What a broker takes in one request (socket.request.max.bytes) is 100 MiB unless somebody has raised it.
+    largest_event_mb: int | None = Field(
+        default=96,
+        ge=1,
+        le=900,
+        description="MiB of one event, a row before and after as JSON; null: what the cluster says",
+    )
+
+    @property
+    def largest_event(self) -> int | None:
+        """In bytes."""
+        return self.largest_event_mb and self.largest_event_mb * 1024 * 1024
 
 
 class Connect(_Model):
