@@ -298,8 +298,8 @@ class ReplicationConfig(_Model):
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
     foreign_keys: bool = Field(False, description="make the source's foreign keys in the target too")
-    schema_changes: Literal["evolve", "stop"] = Field(
-        "evolve", description="whether a table that changes in the source is synced again by itself, or stops"
+    schema_changes: Literal["evolve", "stop", "ignore"] = Field(
+        "evolve", description="whether a table that changes in the source is synced again by itself, stops, or goes on"
     )
     quarantine_rows: int = Field(100, ge=0, description="a table stops when events of more rows are set aside")
     batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
@@ -333,6 +333,10 @@ class ReplicationConfig(_Model):
         if self.source.kind == "oracle" and self.hash_salt and any(rule.hash for rule in self.tables):
             raise ValueError("hash_salt: with an Oracle source, its server would show the salt to others; leave it out")
         return self
+
+    @property
+    def ignores_changes(self) -> bool:
+        return self.schema_changes == "ignore"
 
     @property
     def salt(self) -> str:

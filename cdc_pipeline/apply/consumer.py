@@ -99,7 +99,7 @@ class Consumer:
     def _nothing_assigned(self) -> Assignment:
         return Assignment(
             self.source, self.state, self.broker, self.run_id, self.tables,
-            unavailable=self.unavailable, salt=self.config.salt,
+            unavailable=self.unavailable, salt=self.config.salt, ignores_changes=self.config.ignores_changes,
         )  # fmt: skip
 
     # -- the run ------------------------------------------------------------------------------------------------
