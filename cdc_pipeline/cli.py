@@ -259,7 +259,7 @@ def verify(replication: Replication, as_json: bool, tables: tuple[str, ...]) -> 
                 "source": str(c.table), "target": str(c.target), "equal": c.equal, "source_rows": c.source_rows,
                 "target_rows": c.target_rows, "missing": c.missing, "extra": c.extra, "different": c.different,
                 "source_checksum": c.source_checksum, "target_checksum": c.target_checksum,
-                "sample_keys": list(c.samples),
+                "sample_keys": list(c.samples), "left_out": list(c.left_out),
             }
             for c in comparisons
         ]  # fmt: skip
@@ -271,6 +271,7 @@ def verify(replication: Replication, as_json: bool, tables: tuple[str, ...]) -> 
         for c in comparisons:
             numbers = (c.source_rows, c.target_rows, c.missing, c.extra, c.different)
             result = "[green]equal[/]" if c.equal else "[red]DIFFERENT[/]"
+            result += escape(f" without {', '.join(c.left_out)}") if c.left_out else ""
             table.add_row(escape(str(c.table)), escape(str(c.target)), result, *(f"{number:,}" for number in numbers))
         console.print(table)
     return GOOD if all(c.equal for c in comparisons) else NOT_GOOD

@@ -74,6 +74,8 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "name",
         "offset.mismatch.strategy",
         "plugin.name",
+        "producer.override.buffer.memory",
+        "producer.override.max.request.size",
         "provide.transaction.metadata",
         "publication.autocreate.mode",
         "publication.name",
@@ -169,6 +171,18 @@ class Kafka(_Model):
         default_factory=dict, repr=False, description="librdkafka's, such as security.protocol"
     )
     seen_by_connect_as: str | None = None
+    # What a broker takes in one request (socket.request.max.bytes) is 100 MiB unless somebody has raised it.
+    largest_event_mb: int | None = Field(
+        default=96,
+        ge=1,
+        le=900,
+        description="MiB of one event, a row before and after as JSON; null: what the cluster says",
+    )
+
+    @property
+    def largest_event(self) -> int | None:
+        """In bytes."""
+        return self.largest_event_mb and self.largest_event_mb * 1024 * 1024
 
 
 class Connect(_Model):
@@ -284,8 +298,8 @@ class ReplicationConfig(_Model):
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
     foreign_keys: bool = Field(False, description="make the source's foreign keys in the target too")
-    schema_changes: Literal["evolve", "stop"] = Field(
-        "evolve", description="whether a table that changes in the source is synced again by itself, or stops"
+    schema_changes: Literal["evolve", "stop", "ignore"] = Field(
+        "evolve", description="whether a table that changes in the source is synced again by itself, stops, or goes on"
     )
     apply: Literal["batches", "transactional"] = Field(
         "batches", description="whether a reader of the target may see a part of one of the source's transactions"
@@ -322,6 +336,10 @@ class ReplicationConfig(_Model):
         if self.source.kind == "oracle" and self.hash_salt and any(rule.hash for rule in self.tables):
             raise ValueError("hash_salt: with an Oracle source, its server would show the salt to others; leave it out")
         return self
+
+    @property
+    def ignores_changes(self) -> bool:
+        return self.schema_changes == "ignore"
 
     @property
     def salt(self) -> str:

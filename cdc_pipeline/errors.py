@@ -176,6 +176,12 @@ class KafkaUnavailable(CdcPipelineError):
     retryable = True
 
 
+class TopicTooNarrow(CdcPipelineError):
+    """Topic {topic} takes events of at most {limit} bytes, and Kafka refused {wanted}: {reason}"""
+
+    hint = "Set its max.message.bytes yourself, or state a lower kafka.largest_event_mb (null: what the topic has)."
+
+
 class OffsetLost(CdcPipelineError):
     """Kafka no longer has offset {offset} of {topic} [{partition}]: it begins at {beginning}, ends at {end}."""
 

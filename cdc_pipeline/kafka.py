@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
@@ -14,9 +14,13 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from cdc_pipeline.config import Kafka
-from cdc_pipeline.errors import KafkaUnavailable
+from cdc_pipeline.errors import KafkaUnavailable, TopicTooNarrow
 
 TIMEOUT_SECONDS = 10.0
+LARGEST_MESSAGE = "max.message.bytes"  # of a topic
+ANSWER = "receive.message.max.bytes"  # librdkafka's
+LIBRDKAFKA_TAKES = 100_000_000  # bytes of one, unless told otherwise
+ROOM_BESIDE_THE_LARGEST = 1024 * 1024  # for what an answer has around its events
 
 
 class Broker:
@@ -54,13 +58,18 @@ class Broker:
         return {topic: sorted(existing[topic].partitions) for topic in topics if topic in existing}
 
     def create_topics(self, topics: Iterable[str]) -> None:
-        """One partition each (a TRUNCATE event has no key and would overtake in a second one); those there stay."""
-        missing = sorted(set(topics) - set(self.partitions(topics)))
+        """One partition each (a TRUNCATE event has no key and would overtake in a second one), for events as large as
+        the owner says. Those there stay, but for a lower limit. Raises TopicTooNarrow."""
+        there = self.partitions(topics)
+        missing, largest = sorted(set(topics) - there.keys()), self.config.largest_event
+        limit = {} if largest is None else {LARGEST_MESSAGE: str(largest)}
         with self._admin() as admin:
             if missing:
-                futures = admin.create_topics([NewTopic(topic, num_partitions=1) for topic in missing])
+                futures = admin.create_topics([NewTopic(topic, num_partitions=1, config=limit) for topic in missing])
                 for future in futures.values():
                     future.result(TIMEOUT_SECONDS)
+            if there and largest is not None:
+                _widen(admin, sorted(there), largest)
 
     def keep_records(self, topic: str) -> None:
         """As long as the cluster keeps those of others: what a topic was told of its own about that holds no more."""
@@ -113,7 +122,39 @@ class Broker:
         return sorted(idle)
 
     def consumer(self, group: str, **more: Any) -> Consumer:
-        return Consumer(self.properties(**{"group.id": group, **more}))
+        return Consumer(self.properties(**{"group.id": group, **self._room(), **more}))
+
+    def _room(self) -> dict[str, int]:
+        """The broker sends the first event of an answer whatever its size; librdkafka must take that answer."""
+        if ANSWER in self.config.properties:
+            return {}
+        largest = self.config.largest_event or 0
+        return {ANSWER: max(LIBRDKAFKA_TAKES, largest + ROOM_BESIDE_THE_LARGEST)}
+
+
+def _widen(admin: AdminClient, topics: Iterable[str], largest: int) -> None:
+    """Topics that an earlier version made, or somebody else: an event that Kafka refuses would end the connector."""
+    described = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics])
+    for resource, future in described.items():
+        try:
+            limit = int(future.result(TIMEOUT_SECONDS)[LARGEST_MESSAGE].value)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                continue  # who may not look leaves it to whoever may
+            raise
+        if limit < largest:
+            _set_limit(admin, resource.name, limit, largest)
+
+
+def _set_limit(admin: AdminClient, topic: str, limit: int, wanted: int) -> None:
+    entry = ConfigEntry(LARGEST_MESSAGE, str(wanted), incremental_operation=AlterConfigOpType.SET)
+    change = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+    try:
+        for altered in admin.incremental_alter_configs([change]).values():
+            altered.result(TIMEOUT_SECONDS)
+    except KafkaException as error:
+        reason = error.args[0].str()
+        raise TopicTooNarrow(topic=topic, limit=limit, wanted=wanted, reason=reason) from error
 
 
 class _Silent:

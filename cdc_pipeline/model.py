@@ -334,6 +334,7 @@ class Comparison:
     different: int = 0
     samples: tuple[str, ...] = ()  # keys of some of them
     same_values: bool = False  # the checksums differ, but only by how equal values are spelled
+    left_out: tuple[str, ...] = ()  # columns that only one side has, where changes of the source are ignored
 
     @property
     def equal(self) -> bool:

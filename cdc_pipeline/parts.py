@@ -14,7 +14,7 @@ from cdc_pipeline.databases.target import Target
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape
 from cdc_pipeline.projection import project
-from cdc_pipeline.state import State
+from cdc_pipeline.state import HAS_WATERMARK, State
 
 log = logging.getLogger("cdc_pipeline")
 
@@ -74,3 +74,11 @@ class Parts:
         """Of the source's tables, as the target shall have them. Raises ChoicesImpossible."""
         found = self.source.shapes([table.source for table in tables])
         return {table.source: project(found[table.source], table.choices) for table in tables}
+
+    def kept(self) -> dict[TableId, TableShape]:
+        """Where changes of the source are ignored: the tables that are copied, as they were then. Their sources may
+        have other columns by now."""
+        if not self.config.ignores_changes or not self.state.exists():
+            return {}
+        records = self.state.table_records()
+        return {table: r.shape for table, r in records.items() if r.state in HAS_WATERMARK and r.shape}

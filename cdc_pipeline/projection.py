@@ -49,6 +49,20 @@ def _projected(column: Column, choices: Choices, new_names: dict[str, str]) -> C
     return column if name == column.name else replace(column, name=name, origin=column)
 
 
+def common(copied: TableShape, source: TableShape) -> TableShape:
+    """Of what was copied, the columns that the source has by now."""
+    there = set(source.names)
+    columns = (c for c in copied.columns if c.change is Change.DELETED_AT or c.source.name in there)
+    return replace(copied, columns=tuple(columns))
+
+
+def not_common(copied: TableShape, source: TableShape) -> tuple[str, ...]:
+    """The others, and those of the source that came later; by the source's names."""
+    known, chosen = {column.source.name for column in source_columns(copied)}, copied.choices
+    new = () if chosen.include else tuple(n for n in source.names if n not in known and n not in chosen.exclude)
+    return (*(c.source.name for c in source_columns(copied) if c.source.name not in source.names), *new)
+
+
 # -- what cannot be chosen ----------------------------------------------------------------------------------------
 
 

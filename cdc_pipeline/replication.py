@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cdc_pipeline.apply.consumer import Consumer
+from cdc_pipeline.apply.drift import drifted
 from cdc_pipeline.apply.evolution import Changes, Evolution
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.apply.retry import Retried, Retrier
@@ -196,7 +197,10 @@ class Replication:
         self.say("STEP 2/4: Performing initial data sync...")
         tables = self.tables if names is None else [self.table(name) for name in names]
         parts = self.parts
-        copier = Copier(parts.source, parts.target, parts.state, parts.broker, self.say, on_progress)
+        copier = Copier(
+            parts.source, parts.target, parts.state, parts.broker, self.say, on_progress,
+            ignores_changes=self.config.ignores_changes,
+        )  # fmt: skip
         done = rows = total = 0
         parallel = min(self.config.parallel_tables, max(1, len(tables)))
         for result in copier.copy_all(tables, force=force_resync, adopt=adopt, parallel=parallel):
@@ -247,15 +251,23 @@ class Replication:
         shapes = self.parts.source.shapes([table.source for table in tables])
         return not all(shape.key for shape in shapes.values())
 
+    def _taken_up(self) -> list[Replicated]:
+        """Our tables; where changes are ignored, one that came later is none until its copy begins."""
+        records = self.parts.state.table_records() if self.config.ignores_changes else None
+        return [table for table in self.tables if records is None or table.source in records]
+
     def _check_copies(self) -> None:
-        """Every table has its watermark, and is still defined as it was when it was copied."""
-        records = self.parts.state.table_records()
-        missing = [t for t in self.tables if t.source not in records or records[t.source].state not in HAS_WATERMARK]
+        """Every table has its watermark, and is still defined as it was when it was copied. Where changes are ignored,
+        that counts only while the connector has yet to read the log by these definitions."""
+        records, tables = self.parts.state.table_records(), self._taken_up()
+        missing = [t for t in tables if t.source not in records or records[t.source].state not in HAS_WATERMARK]
         if missing:
             raise NotCopied(tables=", ".join(str(table.source) for table in missing))
         self._check_choices()
-        shapes = self.parts.shapes(self.tables)
-        for table in self.tables:
+        if self.config.ignores_changes and not self.registration.reads_definitions:
+            return
+        shapes = self.parts.shapes(tables)
+        for table in tables:
             copied = records[table.source].shape
             if copied is None or shapes[table.source].fingerprint != copied.fingerprint:
                 raise DefinitionChanged(table=table.source)
@@ -293,7 +305,7 @@ class Replication:
         if holder is not None and holder.is_alive:
             group = holder.group
         consumer = Consumer(
-            self.config, self.parts.source, self.parts.target, self.parts.state, self.tables,
+            self.config, self.parts.source, self.parts.target, self.parts.state, self._taken_up(),
             unavailable=UNAVAILABLE, group=group, run_id=run_id, join=join, on_progress=on_stream,
             evolution=Evolution(self._changes, self._copy_changed, copies=self.config.schema_changes == "evolve"),
         )  # fmt: skip
@@ -308,6 +320,8 @@ class Replication:
 
     def _changes(self) -> Changes:
         """How the source's tables differ from what was copied of them."""
+        if self.config.ignores_changes:
+            return self._changes_in_the_way()
         records = self.parts.state.table_records()
         existing = set(self.parts.source.tables())
         selected = {table.source: table for table in self.parts.resolve(existing)[0]}
@@ -331,6 +345,19 @@ class Replication:
             changes.changed = set()
         else:
             changes.new = selected.keys() - records.keys()
+        return changes
+
+    def _changes_in_the_way(self) -> Changes:
+        """Of a replication that ignores changes: those with which its events cannot be read any more."""
+        records = self.parts.state.table_records()
+        selected = [table.source for table in self.parts.resolve(self.parts.source.tables())[0]]
+        shapes = self.parts.source.shapes(selected)
+        changes = Changes(selected=set(selected))
+        for table in shapes.keys() & records.keys():
+            copied = records[table].shape
+            error = drifted(copied, shapes[table]) if copied and records[table].state in HAS_WATERMARK else None
+            if error:
+                changes.gone[table] = error
         return changes
 
     def _copy_changed(self, table: TableId) -> CdcPipelineError | None:
@@ -413,7 +440,10 @@ class Replication:
 
     @property
     def _retrier(self) -> Retrier:
-        return Retrier(self.parts.target, self.parts.state, unavailable=UNAVAILABLE, salt=self.config.salt)
+        return Retrier(
+            self.parts.target, self.parts.state,
+            unavailable=UNAVAILABLE, salt=self.config.salt, ignores_changes=self.config.ignores_changes,
+        )  # fmt: skip
 
     def retry_set_aside(self, name: str | None = None, row_key: str | None = None) -> Retried:
         done = self._retrier.retry(self.set_aside(name, row_key))

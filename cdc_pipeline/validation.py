@@ -21,7 +21,7 @@ from cdc_pipeline.errors import (
 )
 from cdc_pipeline.model import Check, Column, Replicated, TableId, TableShape, problems
 from cdc_pipeline.parts import Parts
-from cdc_pipeline.projection import choice_problems, project
+from cdc_pipeline.projection import choice_problems, common, project
 from cdc_pipeline.state import IN_COPY, TableRecord
 
 
@@ -76,7 +76,7 @@ def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -
     kafka_up = found.attempt("Kafka reachable", parts.broker.ping)
     connect_up = found.attempt("Kafka Connect reachable", parts.connect.ping)
     if source_up:
-        found.look("source", lambda: _check_source(parts, found))
+        found.look("source", lambda: _check_source(parts, found, kept_too=target_up and not force_resync))
     if target_up and found.tables:
         found.look("target", lambda: _check_target(parts, found))
         found.look("target tables", lambda: _check_target_tables(parts, found, force_resync, adopt))
@@ -87,19 +87,25 @@ def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -
     return found
 
 
-def _check_source(parts: Parts, found: Validation) -> None:
-    tables, unmatched = parts.resolve(parts.source.tables())
+def _check_source(parts: Parts, found: Validation, *, kept_too: bool) -> None:
+    """Where changes of the source are ignored, what is looked at of a table that was copied is what is left of it."""
+    existing = parts.source.tables()
+    tables, unmatched = parts.resolve(existing)
+    kept = parts.kept() if kept_too else {}
+    gone = parts.resolve(kept.keys() - set(existing))[1]
+    unmatched = [name for name in unmatched if not kept or name in gone]
     user = parts.source.url.username
     for name in unmatched:
         fix = f"no table of {parts.source.display} has this name, or {user} may not see it (GRANT SELECT)"
         found.checks.append(Check(f"source table {name}", fix))
     shapes = parts.source.shapes([table.source for table in tables])
+    shapes |= {table: common(shape, shapes[table]) for table, shape in kept.items() if table in shapes}
     for table in tables:
-        problems = list(choice_problems(shapes[table.source], table.choices))
+        problems = [] if table.source in kept else list(choice_problems(shapes[table.source], table.choices))
         if problems:
             error = ChoicesImpossible(table=table.source, problems="; ".join(problems))
             found.checks.append(Check(f"source table {table.source} options", str(error)))
-        else:
+        elif table.source not in kept:
             shapes[table.source] = project(shapes[table.source], table.choices)
         unsupported = [column.source for column in shapes[table.source].columns if column.source.type is None]
         for column in unsupported:

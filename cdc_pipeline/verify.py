@@ -6,6 +6,8 @@ the writers are at rest and the stream has caught up, else rows in flight show a
 Some equal numbers are spelled differently: a double of MySQL's JSON is `1e25` on one side and has all its digits on the
 other, and of two shortest texts of one double (1e23) each server has its own choice. So rows that differ are looked at
 once more, and their doubles and JSON compared here by value.
+
+Where changes of the source are ignored, only the columns that both have are compared, and the others named.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from cdc_pipeline.errors import CdcPipelineError
+from cdc_pipeline.errors import CdcPipelineError, ColumnsChanged
 from cdc_pipeline.model import ColumnType, Comparison, Kind, Replicated, TableShape
 from cdc_pipeline.parts import Parts
-from cdc_pipeline.projection import source_columns
+from cdc_pipeline.projection import common, filter_columns, not_common, source_columns
 
 SAMPLES = 5
 MOST_LOOKED_AT = 1000  # rows that are read; where more differ, it is not the spelling of a number
@@ -29,12 +32,26 @@ Key = tuple[str | None, ...]
 
 def verify(parts: Parts, tables: Sequence[Replicated]) -> Iterator[Comparison]:
     """One comparison for each table, as it ends."""
-    shapes = parts.shapes(tables)
+    wanted = {table.source for table in tables}
+    kept = {table: shape for table, shape in parts.kept().items() if table in wanted}
+    shapes = parts.shapes([table for table in tables if table.source not in kept])
+    now = parts.source.shapes(list(kept))
     targets = parts.target.shapes([table.target for table in tables])
     for table in tables:
         if table.target not in targets:
             raise CdcPipelineError(reason=f"target table {table.target} is not there; copy {table.source} first")
-        yield compare(parts, table, shapes[table.source])
+        if table.source in kept:
+            yield _compare_common(parts, table, kept[table.source], now[table.source])
+        else:
+            yield compare(parts, table, shapes[table.source])
+
+
+def _compare_common(parts: Parts, table: Replicated, copied: TableShape, source: TableShape) -> Comparison:
+    """Of a table whose changes are ignored. Raises ColumnsChanged where its rows cannot be told apart any more."""
+    shape, left_out = common(copied, source), not_common(copied, source)
+    if not set(copied.key) <= set(shape.names) or filter_columns(copied) != filter_columns(shape):
+        raise ColumnsChanged(table=table.source, change=f"not in both: {', '.join(left_out)}")
+    return replace(compare(parts, table, shape), left_out=left_out)
 
 
 def compare(parts: Parts, table: Replicated, shape: TableShape) -> Comparison:

@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka import Consumer as KafkaConsumer
 
 from cdc_pipeline.apply.batch import BatchBuilder
+from cdc_pipeline.apply.drift import drifted, missing_in
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.errors import CdcPipelineError, ConsumerFenced, OffsetLost
 from cdc_pipeline.kafka import Broker
@@ -47,10 +48,11 @@ class Assignment:
         *,
         unavailable: str,
         salt: str,
+        ignores_changes: bool = False,
         marks_topic: str | None = None,
     ) -> None:
-        """`marks_topic`: where the source's transactions begin and end, if they are applied whole; claimed like a
-        table's topic."""
+        """With `ignores_changes` a table's events may have other columns than were copied (drift.py). `marks_topic` is
+        where the source's transactions begin and end, if they are applied whole; claimed like a table's topic."""
         self.source = source
         self.state = state
         self.broker = broker
@@ -61,6 +63,7 @@ class Assignment:
         self.marks_topic = marks_topic
         self.marks: OffsetRecord | None = None
         self.before_revoke: Callable[[], None] = lambda: None
+        self.ignores_changes = ignores_changes
         self.quarantine = Quarantine(state)
         self.claimed: dict[Partition, OffsetRecord] = {}
         self.waiting: set[Partition] = set()
@@ -167,7 +170,7 @@ class Assignment:
     def _claim(self, partitions: Sequence[Partition], leave: Iterable[str] = ()) -> list[Partition]:
         settle_abandoned(self.state, self.tables.values())
         claimed, records = self.state.claim(self.run_id, partitions, self.tables, leave=set(leave))
-        for topic, error in self._lost(claimed).items():
+        for topic, error in {**self._drifted(claimed, records), **self._lost(claimed)}.items():
             self._remember_stop(topic, error)
             claimed = {key: record for key, record in claimed.items() if key[0] != topic}
         topics = {topic for topic, _ in claimed}
@@ -184,7 +187,20 @@ class Assignment:
         if record.shape is None or record.watermark is None:
             raise ConsumerFenced(topic=topic, partition=0)
         watermark = self.source.watermark(record.watermark)
-        return TableStream(record, watermark, BatchBuilder(record.shape, self.unavailable, self.salt), rows)
+        missing = missing_in(self.state.target, record.target) if self.ignores_changes else None
+        return TableStream(record, watermark, BatchBuilder(record.shape, self.unavailable, self.salt, missing), rows)
+
+    def _drifted(self, claimed: Iterable[Partition], records: Mapping[str, TableRecord]) -> dict[str, CdcPipelineError]:
+        """Topics whose events cannot be read as those of the table that was copied."""
+        tables = {topic: self.tables[topic] for topic, _ in claimed} if self.ignores_changes else {}
+        now = self.source.shapes(sorted(tables.values())) if tables else {}
+        found: dict[str, CdcPipelineError] = {}
+        for topic, table in tables.items():
+            copied = records[topic].shape
+            error = drifted(copied, now[table]) if copied and table in now else None
+            if error:
+                found[topic] = error
+        return found
 
     def _lost(self, claimed: Mapping[Partition, OffsetRecord]) -> dict[str, OffsetLost]:
         """Topics whose offset Kafka does not have."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from cdc_pipeline.apply.images import INCOMPLETE, Images, refuse, time_of
+from cdc_pipeline.apply.images import INCOMPLETE, Images, Missing, refuse, time_of
 from cdc_pipeline.choices import DELETED_AT
 from cdc_pipeline.model import ChangeEvent, Operation, Row, RowBatch, TableShape
 from cdc_pipeline.projection import source_columns
@@ -24,12 +24,13 @@ class BatchBuilder:
     `unavailable` is what the connector writes for an unchanged value that the source did not log (TOAST): such a
     column is left as it is. A row that gets another key takes such values along: its DELETE does nothing, and its
     CREATE, which names both keys, does both in one. So wherever a run is cut, the values are still under the old key.
-    `salt` is that of hashed columns; raises ChoicesChanged if the copy had another one.
+    `salt` is that of hashed columns; raises ChoicesChanged if the copy had another one. With `missing`, events may have
+    other columns than the table: what is gone is left as it is, too.
     """
 
-    def __init__(self, shape: TableShape, unavailable: str, salt: str = "") -> None:
+    def __init__(self, shape: TableShape, unavailable: str, salt: str = "", missing: Missing | None = None) -> None:
         self.shape = shape
-        self.images = Images(shape, unavailable, salt)
+        self.images = Images(shape, unavailable, salt, missing)
         self.soft_delete = shape.choices.soft_delete
         self.width = len(source_columns(shape))
         self.reset()
@@ -74,6 +75,7 @@ class BatchBuilder:
 
     def _add_keyed(self, event: ChangeEvent) -> None:
         images = self.images
+        images.require_key(event)
         if event.operation is Operation.DELETE:
             if event.moves_to is None:
                 self._take_away(event, images.key(event, event.key or event.before))
@@ -83,7 +85,8 @@ class BatchBuilder:
         if admitted is False:
             self._leave_out(event, old, images.key_of_row(event, event.after))
             return
-        row = images.row(event, event.after)
+        is_new = event.operation in _INSERTS and event.moved_from is None
+        row = images.new_row(event) if is_new else images.row(event, event.after)
         if any(name not in row for name in self.shape.key):
             refuse(event, INCOMPLETE)
         key = tuple(row[name] for name in self.shape.key)
@@ -139,7 +142,7 @@ class BatchBuilder:
         may_be_new = admitted is True and not certain and self.images.may_have_moved_in(event)
         is_change = event.operation is Operation.UPDATE or event.moved_from is not None
         if not is_change or may_be_new or (gone and admitted is True):
-            refuse(event, INCOMPLETE)
+            self.images.refuse_part(event)
         if gone:
             return
         origin = self.origins.get(place, place)

@@ -103,7 +103,8 @@ class Consumer:
     def _nothing_assigned(self) -> Assignment:
         return Assignment(
             self.source, self.state, self.broker, self.run_id, self.tables,
-            unavailable=self.unavailable, salt=self.config.salt, marks_topic=self.config.marks_topic,
+            unavailable=self.unavailable, salt=self.config.salt, ignores_changes=self.config.ignores_changes,
+            marks_topic=self.config.marks_topic,
         )  # fmt: skip
 
     # -- the run ------------------------------------------------------------------------------------------------

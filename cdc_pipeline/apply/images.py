@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from hashlib import md5
 from typing import Any, NoReturn
 from uuid import UUID
@@ -10,8 +11,9 @@ from uuid import UUID
 from cdc_pipeline.apply import moments
 from cdc_pipeline.apply.values import converter
 from cdc_pipeline.choices import fingerprint_of_salt
+from cdc_pipeline.databases.definition import Default, Expression, Literal, Now
 from cdc_pipeline.errors import ChoicesChanged, ColumnsChanged, EventNotUnderstood
-from cdc_pipeline.model import ChangeEvent, Column, ColumnType, Kind, Row, TableShape
+from cdc_pipeline.model import ChangeEvent, Column, ColumnType, Kind, Operation, Row, TableId, TableShape
 from cdc_pipeline.projection import filter_columns, moves_in_and_out, row_filter, source_columns, value_change
 
 Image = Mapping[str, Any] | None
@@ -19,20 +21,48 @@ Convert = Callable[[Any], str | None]
 INCOMPLETE = "a new row without all of its values; set REPLICA IDENTITY FULL on the table"
 
 
-class Images:
-    """Reads the images of one table's events."""
+class Missing:
+    """What a new row gets in the target's columns that the source does not have any more."""
 
-    def __init__(self, shape: TableShape, unavailable: str, salt: str) -> None:
+    def __init__(self, ask: Callable[[], Mapping[str, Default | None]]) -> None:
+        self._ask = ask
+
+    @cached_property
+    def _fillings(self) -> Mapping[str, Default | None]:
+        return self._ask()
+
+    def text(self, event: ChangeEvent, column: Column, table: TableId) -> str | None:
+        """Raises ColumnsChanged where there is nothing to put. The time is the event's: it is the same when that comes
+        again."""
+        match self._fillings.get(column.name, Expression("")):
+            case None:
+                return None
+            case Literal(text=text):
+                return text
+            case Now(utc=utc) if column.canonical.kind is (Kind.TIMESTAMP if utc else Kind.INSTANT):
+                return time_of(event)
+        change = f"gone {column.source.name}; in the target it must have a value, and has no plain default"
+        raise ColumnsChanged(table=table, change=change)
+
+
+class Images:
+    """Reads the images of one table's events. Without `missing` they must have the table's columns; with it, those that
+    are new are left out, and those that are gone are told of no row."""
+
+    def __init__(self, shape: TableShape, unavailable: str, salt: str, missing: Missing | None = None) -> None:
         if shape.choices.salt != (fingerprint_of_salt(salt) if shape.choices.hash else ""):
             raise ChoicesChanged(table=shape.table)
         columns = source_columns(shape)
         self.shape = shape
+        self.missing = missing
         self.fields = [
             (c.name, c.source.name, _converter(c, salt), _placeholders(c.source.canonical, unavailable))
             for c in columns
         ]
         by_name = {name: (origin, convert) for name, origin, convert, _ in self.fields}
         self.key_fields = [by_name[name] for name in shape.key]
+        self.columns = {column.name: column for column in columns}
+        self.key_names = frozenset(origin for origin, _ in self.key_fields)
         self.known = frozenset(origin for _, origin, _, _ in self.fields)
         self.admits = row_filter(shape)
         self.moves = moves_in_and_out(shape)
@@ -67,19 +97,50 @@ class Images:
         return not self.admits({name: convert(old[name]) for name, (convert, _) in self.asked.items()})
 
     def row(self, event: ChangeEvent, image: Image) -> dict[str, str | None]:
-        """The values that came, by the target's names; those that are unavailable are left out."""
+        """The values that came, by the target's names; those that are unavailable, or gone, are left out."""
         present = self._present(event, image)
         return {
             name: convert(value)
             for name, origin, convert, placeholders in self.fields
-            if (value := present[origin]) is None or value not in placeholders
+            if origin in present and ((value := present[origin]) is None or value not in placeholders)
         }
 
+    def new_row(self, event: ChangeEvent) -> dict[str, str | None]:
+        """The same of a row that the target does not have: what is gone gets what the target has for it."""
+        row, gone = self.row(event, event.after), self.gone(event.after)
+        if self.missing is None or not gone:
+            return row
+        filled = {c.name: self.missing.text(event, c, self.shape.table) for c in gone}
+        return {name: (row | filled)[name] for name, *_ in self.fields if name in row or name in filled}
+
+    def gone(self, image: Image) -> list[Column]:
+        """Columns that the source does not have any more."""
+        if self.missing is None or image is None or image.keys() >= self.known:
+            return []
+        return [self.columns[name] for name, origin, _, _ in self.fields if origin not in image]
+
     def whole(self, event: ChangeEvent, image: Image) -> Row:
-        row = self.row(event, image)
+        """Of a table without a key: its rows are told by all of their values."""
+        gone = self.gone(image)
+        if gone and event.operation is not Operation.CREATE:
+            self._changed([], [column.source.name for column in gone], "which old rows are told by")
+        row = self.new_row(event) if gone else self.row(event, image)
         if len(row) < len(self.fields):
-            refuse(event, INCOMPLETE)  # rows without a key are told by all of their values
+            refuse(event, INCOMPLETE)
         return tuple(row.values())
+
+    def require_key(self, event: ChangeEvent) -> None:
+        """Rows are told apart by what they were told apart by when they were copied."""
+        if self.missing is not None and (event.key is None or event.key.keys() != self.key_names):
+            key = ", ".join(event.key or ())
+            raise ColumnsChanged(table=self.shape.table, change=f"its primary key is ({key})")
+
+    def refuse_part(self, event: ChangeEvent) -> NoReturn:
+        """A row that may be new has not come whole."""
+        gone = self.gone(event.after)
+        if gone:
+            self._changed([], [c.source.name for c in gone], "and rows may move into what `where` admits")
+        refuse(event, INCOMPLETE)
 
     def key_of_row(self, event: ChangeEvent, image: Image) -> Row:
         return self.key(event, self._present(event, image))
@@ -99,10 +160,17 @@ class Images:
             chosen = self.shape.choices
             new = [] if chosen.include else sorted(image.keys() - self.known - set(chosen.exclude))
             gone = sorted(self.known - image.keys())
-            change = "; ".join(f"{what} {', '.join(names)}" for what, names in (("new", new), ("gone", gone)) if names)
-            if change:
-                raise ColumnsChanged(table=self.shape.table, change=change)
+            needed = self.key_names | self.asked.keys()
+            if self.missing is None:
+                self._changed(new, gone)
+            elif not needed <= image.keys():
+                self._changed([], sorted(needed - image.keys()))
         return image
+
+    def _changed(self, new: Sequence[str], gone: Sequence[str], why: str = "") -> None:
+        named = [f"{what} {', '.join(names)}" for what, names in (("new", new), ("gone", gone)) if names]
+        if named:
+            raise ColumnsChanged(table=self.shape.table, change=", ".join(filter(None, ("; ".join(named), why))))
 
 
 def _converter(column: Column, salt: str) -> Convert:

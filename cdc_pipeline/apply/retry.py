@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from cdc_pipeline.apply.batch import BatchBuilder
 from cdc_pipeline.apply.decode import MOVED_FROM, decode
+from cdc_pipeline.apply.drift import missing_in
 from cdc_pipeline.databases.target import Target, Writer
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.model import TableId
@@ -29,11 +30,14 @@ class Retrier:
     """Works beside a running consumer: it holds the table's topic, so no batch commits meanwhile, and the consumer
     learns behind it (State.fence) which rows do not wait any more."""
 
-    def __init__(self, target: Target, state: State, *, unavailable: str, salt: str) -> None:
+    def __init__(
+        self, target: Target, state: State, *, unavailable: str, salt: str, ignores_changes: bool = False
+    ) -> None:
         self.target = target
         self.state = state
         self.unavailable = unavailable
         self.salt = salt
+        self.ignores_changes = ignores_changes
         self.quarantine = Quarantine(state)
 
     def retry(self, items: Sequence[SetAside]) -> Retried:
@@ -49,6 +53,7 @@ class Retrier:
         if shape is None:
             done.left += len(rows)  # it is being copied for the first time, which makes them void
             return
+        missing = missing_in(self.target, record.target) if self.ignores_changes else None
         with self.target.connect() as connection:
             writer = Writer(self.target, connection)
             writer.prepare(record.target, shape)
@@ -56,7 +61,7 @@ class Retrier:
                 self.state.lock_topic(connection, topic)
                 waiting = [item for item in self.quarantine.of_table(connection, record.source) if item.row_key in rows]
                 for _, of_row in groupby(sorted(waiting, key=_order), key=lambda item: item.row_key):
-                    builder = BatchBuilder(shape, self.unavailable, self.salt)
+                    builder = BatchBuilder(shape, self.unavailable, self.salt, missing)
                     self._retry_row(connection, writer, record.target, builder, list(of_row), done)
                 self.state.fence(connection, topic)
 

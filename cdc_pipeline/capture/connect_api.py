@@ -25,6 +25,11 @@ _ABOUT_PARTIAL_ROW = (
     "than FULL; nothing of it was applied, and what it leaves out is nowhere. Have no session do that (it takes the "
     "privilege SESSION_VARIABLES_ADMIN); then only `cdc-pipeline teardown` and `start --force-resync` get past it."
 )
+_POLICY = re.compile(r"The '\w+' policy does not allow")
+_ABOUT_POLICY = (
+    "Large rows need it: set connector.client.config.override.policy=All in the worker (Kafka's default), or say "
+    "largest_event_mb: null under `kafka`, and the limits of the cluster hold."
+)
 REBALANCING = 409  # Connect's answer while its workers agree on who does what: the same call passes later
 
 
@@ -51,7 +56,7 @@ class ConnectApi:
         plugin = config["connector.class"].rpartition(".")[2]
         answer = self._call("PUT", f"/connector-plugins/{plugin}/config/validate", dict(config))
         values = [item["value"] for item in answer["configs"] if item["value"]]
-        return [f"{value['name']}: {error}" for value in values for error in value["errors"]]
+        return [_finding(value["name"], error) for value in values for error in value["errors"]]
 
     def exists(self, name: str) -> bool:
         return name in self._call("GET", "/connectors")
@@ -158,6 +163,11 @@ class ConnectApi:
                 request = f"{method} {path}"
                 raise ConnectRefused(request=request, status=answer.status_code, reason=reason)
             return answer.json() if answer.content else None
+
+
+def _finding(name: str, error: str) -> str:
+    """One of the plugin's or the worker's own findings, with the way out where it does not tell one."""
+    return f"{name}: {error} {_ABOUT_POLICY if _POLICY.search(error) else ''}".rstrip()
 
 
 def is_running(status: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ UNAVAILABLE = "__cdc_pipeline_unavailable_7f1c9d2e__"
 # Names that users of earlier Debezium versions know; 3.6 answers them with an error 500.
 SNAPSHOT_MODES = {"never": "no_data", "schema_only": "no_data", "schema_only_recovery": "recovery"}
 STREAMING = "no_data"  # change data only, from the preset offset
+PRODUCER_MEMORY = 32 * 1024 * 1024
 REBUILD_HISTORY = "recovery"  # the same, but reads the table definitions anew first: a preset offset needs it once
 
 
@@ -197,7 +198,17 @@ def _common(config: ReplicationConfig, tables: Sequence[TableId], default_port: 
         "poll.interval.ms": "10",
         # Keeps the offset moving while the captured tables rest.
         "heartbeat.interval.ms": "1000",
+        **_largest_event(config),
     }
+
+
+def _largest_event(config: ReplicationConfig) -> dict[str, str]:
+    """A producer that takes what the topics do; its memory must hold one event whole (32 MiB by default)."""
+    largest = config.kafka.largest_event
+    if largest is None:
+        return {}
+    memory = max(largest, PRODUCER_MEMORY)
+    return {"producer.override.max.request.size": str(largest), "producer.override.buffer.memory": str(memory)}
 
 
 def _transactions(config: ReplicationConfig) -> dict[str, str]:

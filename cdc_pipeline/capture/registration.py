@@ -47,6 +47,14 @@ class Registration:
         """Whether the connector is there and its offset has been preset."""
         return self.connect.exists(self.name) and bool(self.state.captured_tables)
 
+    @property
+    def reads_definitions(self) -> bool:
+        """Whether the connector has yet to read how the tables are defined, from the source as it is now. It would read
+        what was logged before by that; so nothing may have changed since the copies."""
+        config = self.connect.config(self.name) if self.is_registered else None
+        keeps_history = self.config.source.kind != "postgresql"
+        return keeps_history and (config is None or config["snapshot.mode"] == REBUILD_HISTORY)
+
     def register(self, tables: Sequence[Replicated], start: Position, *, keyless: bool) -> None:
         config = get_connector_config_for_database(self.config, tables, keyless=keyless)
         keeps_history = any(key.startswith("schema.history.") for key in config)

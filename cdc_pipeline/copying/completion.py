@@ -136,6 +136,9 @@ def _make_foreign_key(
         return ""
     ours = {column.name: column.declared for column in shapes[table].columns}
     theirs = {column.name: column.declared for column in shapes[parent].columns}
+    lacking = [*(set(key.columns) - ours.keys()), *(set(key.parent_columns) - theirs.keys())]
+    if lacking:
+        return f"the target has no {', '.join(lacking)}"
     for column, other in zip(key.columns, key.parent_columns, strict=True):
         if ours[column] != theirs[other]:
             return f"{column} is {ours[column]}, {other} of {parent} is {theirs[other]}"

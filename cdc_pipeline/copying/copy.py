@@ -27,11 +27,12 @@ from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, GeneratedColumnMissing
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape
-from cdc_pipeline.projection import project
+from cdc_pipeline.projection import common, filter_columns, not_common, project
 from cdc_pipeline.state import HAS_WATERMARK, State, TableRecord, TableState
 
 OnProgress = Callable[[TableId, int, int], None]  # table, rows so far, rows that the source had at the start
 REPORT_SECONDS = 1.0
+_STREAMS = (TableState.COPIED, TableState.STREAMING)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,11 @@ class Copier:
         broker: Broker,
         say: Callable[[str], None],
         on_progress: OnProgress = lambda *_: None,
+        *,
+        ignores_changes: bool = False,
     ) -> None:
+        """With `ignores_changes` a table that streams is skipped whatever has become of its source's columns."""
+        self.ignores_changes = ignores_changes
         self.source = source
         self.target = target
         self.state = state
@@ -107,7 +112,14 @@ class Copier:
             return self._copy(table, force=force, adopt=adopt)
 
     def _copy(self, table: Replicated, *, force: bool, adopt: bool) -> CopyResult:
-        shape = project(self.source.shapes([table.source])[table.source], table.choices)
+        source = self.source.shapes([table.source])[table.source]
+        if self.ignores_changes and not force:
+            record = self.state.table_records()[table.source]
+            if record.shape and record.state in _STREAMS and not_common(record.shape, source):
+                left = common(record.shape, source)
+                if filter_columns(left) == filter_columns(record.shape):  # else its rows cannot be counted
+                    return self._skip(table, record, left)
+        shape = project(source, table.choices)
         notes = self._ensure_target(table, shape)
         source_rows, target_rows = self.source.count_replicated(shape), self.target.count(table.target)
         self.say(f"{table.source}: Source table has {source_rows} rows")
@@ -120,9 +132,7 @@ class Copier:
         if is_live(record, table) and (force or (record.state is TableState.FAILED and target_rows)):
             return self._resync(table, record, shape, source_rows, target_rows, notes)
         if record.state in HAS_WATERMARK and target_rows and not force:
-            self.say(f"{table.source}: skipped, its target has data and its watermark is kept")
-            watermark = record.watermark or ""
-            return CopyResult(table, "skipped", source_rows, target_rows, watermark=watermark, shape=shape)
+            return self._skip(table, record, shape)
         is_loaded = record.state is TableState.LOADED and not force
         if is_loaded and record.shape and record.shape.fingerprint == shape.fingerprint:
             watermark = record.watermark or ""
@@ -132,6 +142,11 @@ class Copier:
         else:
             result = self._load(table, shape, source_rows, target_rows)
         return self._complete(result, shape, notes)
+
+    def _skip(self, table: Replicated, record: TableRecord, shape: TableShape) -> CopyResult:
+        self.say(f"{table.source}: skipped, its target has data and its watermark is kept")
+        rows = self.source.count_replicated(shape), self.target.count(table.target)
+        return CopyResult(table, "skipped", *rows, watermark=record.watermark or "", shape=shape)
 
     def _ensure_target(self, table: Replicated, shape: TableShape) -> list[str]:
         """Make the target table if there is none. Returns notes on what it goes without."""

@@ -119,4 +119,6 @@ def of_comparison(comparison: Comparison) -> Metadata:
     }
     if comparison.samples:
         metadata["sample_keys"] = dg.MetadataValue.json(list(comparison.samples))
+    if comparison.left_out:
+        metadata["columns left out"] = ", ".join(comparison.left_out)
     return metadata

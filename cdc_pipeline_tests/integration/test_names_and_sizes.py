@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from confluent_kafka.cimpl import NewTopic
 
 from cdc_pipeline.validation import validate
 from cdc_pipeline_tests.conftest import Scenario
@@ -14,15 +15,16 @@ DIRECTIONS = [(source, target) for source in ("mysql", "postgresql") for target 
 # A reserved word, mixed case, blanks, quotes, characters of formats and of regular expressions, non-ASCII.
 NAMES = ["select", "MixedCase", "two words", "it's", 'a"b', "a`b", "100% {x} %s %(y)s", "größe", "表", "a.b-c$d", "😀"]
 WIDE = 300  # columns
+LONG = 20_000_000  # bytes of a value
 
 
 def quote(kind: str, name: str) -> str:
     return "`" + name.replace("`", "``") + "`" if kind != "postgresql" else '"' + name.replace('"', '""') + '"'
 
 
-def replicate(made: Scenario, *tables: str, change: list[str]) -> None:
+def replicate(made: Scenario, *tables: str, change: list[str], **replaced: str) -> None:
     """By copy what is there, by stream what `change` does."""
-    replication = made.replication(*tables)
+    replication = made.replication(*tables, **replaced)
     replication.check()
     replication.prepare()
     assert [result.error for result in replication.copy() if result.error] == []
@@ -73,6 +75,58 @@ def test_a_table_of_300_columns_and_rows_of_megabytes(scenario: MakeScenario, so
     replicate(made, "wide", change=[row.format(2), "UPDATE wide SET column_5 = 5 WHERE id = 1"])
     length = made.rows("target", f"SELECT CHAR_LENGTH(long_one) FROM {made.target_table('wide')}")
     assert length == [(2_400_000,)] * 2
+
+
+@pytest.mark.parametrize(("source", "target"), [("mysql", "postgresql"), ("postgresql", "mysql")])
+def test_rows_of_20_megabytes_come_through(scenario: MakeScenario, source: str, target: str) -> None:
+    """An UPDATE of MySQL, or of PostgreSQL with the whole row, tells such a row twice, and binary in hexadecimal."""
+    made = scenario(source, target)
+    long_text, long_binary = ("LONGTEXT", "LONGBLOB") if source == "mysql" else ("TEXT", "BYTEA")
+    made.run(
+        "source",
+        f"CREATE TABLE texts (id INT PRIMARY KEY, n INT, long_one {long_text})",
+        f"CREATE TABLE binaries (id INT PRIMARY KEY, n INT, long_one {long_binary})",
+    )
+    if source == "postgresql":
+        made.run("source", *(f"ALTER TABLE {name} REPLICA IDENTITY FULL" for name in ("texts", "binaries")))
+    as_binary = "CAST({} AS BINARY)" if source == "mysql" else "CONVERT_TO({}, 'UTF8')"
+    text, changed = (f"REPEAT('{each}', {LONG // 10})" for each in ("abcdefghij", "0123456789"))
+    binary, changed_binary = (f"REPEAT('{each}', {LONG // 20})" for each in ("abcdefghij", "0123456789"))
+    replicate(
+        made,
+        "texts",
+        "binaries",
+        change=[
+            f"INSERT INTO texts VALUES (1, 1, {text})",
+            f"UPDATE texts SET long_one = {changed} WHERE id = 1",
+            f"INSERT INTO binaries VALUES (1, 1, {as_binary.format(binary)})",
+            f"UPDATE binaries SET n = 2, long_one = {as_binary.format(changed_binary)} WHERE id = 1",
+        ],
+    )
+    for name, size in (("texts", LONG), ("binaries", LONG // 2)):
+        length = made.rows("target", f"SELECT OCTET_LENGTH(long_one) FROM {made.target_table(name)}")
+        assert length == [(size,)]
+
+
+def test_a_topic_that_was_there_before_takes_large_events_too(scenario: MakeScenario) -> None:
+    made = scenario()
+    made.run("source", "CREATE TABLE notes (id INT PRIMARY KEY, long_one LONGTEXT)")
+    replication = made.replication("notes")
+    broker, topic = replication.parts.broker, replication.table("notes").topic
+    with broker._admin() as admin:
+        narrow = NewTopic(topic, num_partitions=1, config={"max.message.bytes": "1000000"})
+        admin.create_topics([narrow])[topic].result()
+    replicate(made, "notes", change=["INSERT INTO notes VALUES (1, REPEAT('x', 3000000))"])
+
+
+def test_an_owner_may_leave_the_sizes_to_the_cluster(scenario: MakeScenario) -> None:
+    made = scenario()
+    made.run("source", "CREATE TABLE notes (id INT PRIMARY KEY, long_one LONGTEXT)")
+    kafka = f'{{bootstrap_servers: "{made.stack.kafka}", largest_event_mb: null}}'
+    replicate(made, "notes", change=["INSERT INTO notes VALUES (1, REPEAT('x', 3000000))"], kafka=kafka)
+    replication = made.replication("notes", kafka=kafka)
+    config = replication.parts.connect.config(replication.config.connector_name)
+    assert [key for key in config if key.startswith("producer.")] == []
 
 
 def test_schemas_with_tables_of_one_name_become_tables_of_their_own(scenario: MakeScenario) -> None:

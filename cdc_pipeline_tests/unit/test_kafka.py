@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cdc_pipeline.config import Kafka
 from cdc_pipeline.kafka import Broker, mask
 
@@ -30,3 +32,14 @@ def test_the_owners_properties_reach_librdkafka_but_not_in_place_of_ours() -> No
     assert properties["bootstrap.servers"] == "b:9092"
     assert properties["sasl.username"] == "cdc"
     assert properties["group.id"] == "ours"
+
+
+@pytest.mark.parametrize(("megabytes", "takes"), [(96, 101_711_872), (200, 210_763_776), (1, 100_000_000)])
+def test_an_answer_with_the_largest_event_is_taken(megabytes: int, takes: int) -> None:
+    broker = Broker(Kafka(bootstrap_servers="b:9092", largest_event_mb=megabytes))
+    assert broker._room() == {"receive.message.max.bytes": takes}
+
+
+def test_the_owners_own_room_for_an_answer_is_left_alone() -> None:
+    properties = {"receive.message.max.bytes": 500_000_000}
+    assert Broker(Kafka(bootstrap_servers="b:9092", properties=properties))._room() == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_pipeline.capture.connect_api import _first_cause, is_running, mask
+from cdc_pipeline.capture.connect_api import _finding, _first_cause, is_running, mask
 
 TRACE = """\
 org.apache.kafka.connect.errors.ConnectException: An exception occurred
@@ -32,6 +32,16 @@ def test_the_deepest_cause_of_a_trace_is_what_went_wrong(trace: str, cause: str)
 def test_a_row_that_was_logged_in_part_is_explained() -> None:
     trace = "io.debezium.DebeziumException: Error processing row in users, internal schema size 4, but row size 1 , re"
     assert _first_cause(trace).startswith("an event of table users has 1 of its 4 columns, so a session has set binlog")
+
+
+def test_a_worker_that_lets_connectors_set_no_producer_properties_is_explained() -> None:
+    """In the words of Kafka 4.3. A registration would be answered with an error 500 and a NullPointerException."""
+    refused = "The 'None' policy does not allow 'max.request.size' to be overridden in the connector configuration."
+    found = _finding("producer.override.max.request.size", refused)
+    assert found.startswith(f"producer.override.max.request.size: {refused} ")
+    assert "connector.client.config.override.policy=All" in found
+    assert "largest_event_mb: null" in found
+    assert _finding("max.batch.size", "Invalid value many") == "max.batch.size: Invalid value many"
 
 
 def test_a_configuration_is_shown_without_its_secrets() -> None:

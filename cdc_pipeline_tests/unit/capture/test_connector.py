@@ -238,3 +238,16 @@ def test_what_is_not_included_is_excluded_also_what_comes_later() -> None:
     assert excluded(chosen, "idx")
     assert excluded(chosen, "nayme")
     assert not excluded(chosen, "card", TABLES[0])
+
+
+def test_the_producer_takes_events_as_large_as_the_topics_do() -> None:
+    kafka = {"bootstrap_servers": "kafka:9092"}
+    found = json_of(kafka={**kafka, "largest_event_mb": 50})
+    assert found["producer.override.max.request.size"] == str(50 * 1024 * 1024)
+    assert found["producer.override.buffer.memory"] == str(50 * 1024 * 1024)
+    assert json_of(kafka={**kafka, "largest_event_mb": 8})["producer.override.buffer.memory"] == str(32 * 1024 * 1024)
+
+
+def test_without_a_limit_of_ours_the_producer_is_left_alone() -> None:
+    found = json_of(kafka={"bootstrap_servers": "kafka:9092", "largest_event_mb": None})
+    assert [key for key in found if key.startswith("producer.")] == []
