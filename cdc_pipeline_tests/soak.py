@@ -1,4 +1,7 @@
-"""A workload that does to its tables whatever applications do, and a chaos of operators and accidents: by a seed."""
+"""A workload that does to its tables whatever applications do, and a chaos of operators and accidents: by a seed.
+
+Half of the seeds apply whole transactions: there somebody looks at the bank all the time, and its sum is always right.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -37,6 +41,10 @@ class World:
         # A table whose arrays are long needs another replica identity; the types' own test has those.
         cases = [case for case in CASES[self.source] if "[]" not in case.declared and self.literals(case)]
         self.types = chooser.sample(cases, 8)
+
+    @property
+    def is_transactional(self) -> bool:
+        return self.seed // len(DIRECTIONS) % 2 == 1
 
     @property
     def source(self) -> str:
@@ -176,7 +184,8 @@ class Operators:
         self.done: list[str] = []
 
     def act(self) -> None:
-        action = self.random.choice([self.kill, self.join, self.resync, self.alter, self.end])
+        choices = [self.kill, self.resync, self.alter, *([] if self.world.is_transactional else [self.join, self.end])]
+        action = self.random.choice(choices)
         self.done.append(action.__name__)
         action()
 
@@ -222,6 +231,41 @@ class Operators:
         self.consumers.clear()
 
 
+class Auditor(threading.Thread):
+    """Looks at the target's bank all the time."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(name="auditor")
+        self.scenario = scenario
+        self.stop = threading.Event()
+        self.seen: set[int] = set()
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        query = f"SELECT sum(balance) FROM {self.scenario.target_table('accounts')}"
+        try:
+            with self.scenario.engine("target").connect() as connection:
+                while not self.stop.wait(0.01):
+                    self.seen.add(int(connection.exec_driver_sql(query).scalar_one()))
+        except BaseException as error:  # noqa: BLE001 - shown by the test that owns the thread
+            self.error = error
+
+
+@contextmanager
+def audited(world: World) -> Iterator[None]:
+    """Raises AssertionError if the bank's sum was ever wrong."""
+    auditor = Auditor(world.scenario)
+    auditor.start()
+    try:
+        yield
+    finally:
+        auditor.stop.set()
+        auditor.join()
+    if auditor.error is not None:
+        raise auditor.error
+    assert auditor.seen == {ACCOUNTS * 1000}
+
+
 @contextmanager
 def at_work(world: World, sessions: int = 2) -> Iterator[list[Application]]:
     """Applications write inside the block; on leaving, all their transactions have ended."""
@@ -244,7 +288,8 @@ def soak(scenario: Scenario, seed: int, actions: int) -> None:
     """Raises AssertionError if the target does not end as the source is."""
     world = World(scenario, seed)
     world.create()
-    replication = scenario.replication(*PLAIN, quarantine_rows="0")
+    apply = "transactional" if world.is_transactional else "batches"
+    replication = scenario.replication(*PLAIN, quarantine_rows="0", apply=apply, batch_events="500")
     operators = Operators(world, replication)
     with at_work(world) as applications:
         replication.check()
@@ -253,13 +298,15 @@ def soak(scenario: Scenario, seed: int, actions: int) -> None:
         replication.register()
         operators.start()
         try:
-            for _ in range(actions):
-                _let_write(applications, operators.random.randint(5, 60))
-                operators.act()
-            _let_write(applications, 10)
+            with audited(world) if world.is_transactional else nullcontext():
+                for _ in range(actions):
+                    _let_write(applications, operators.random.randint(5, 60))
+                    operators.act()
+                _let_write(applications, 10)
         finally:
             operators.stop()
-    replication.consume(until_caught_up=True)
+    with audited(world) if world.is_transactional else nullcontext():
+        replication.consume(until_caught_up=True)
     scenario.assert_equal(replication)
     assert replication.set_aside() == []
     accounts = scenario.target_table("accounts")
