@@ -244,12 +244,6 @@ class CannotJoin(CdcPipelineError):
     hint = "Leave out --join, or the replication's `apply: transactional`."
 
 
-class TopicInPartitions(CdcPipelineError):
-    """Topic {topic} has {partitions} partitions; whole transactions are put together from topics of one."""
-
-    hint = "Delete the topic, or leave out the replication's `apply: transactional`."
-
-
 class EventNotUnderstood(CdcPipelineError):
     """Event at {topic} [{partition}] offset {offset} cannot be read: {reason}"""
 

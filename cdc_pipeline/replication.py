@@ -31,7 +31,6 @@ from cdc_pipeline.errors import (
     SourceTableGone,
     TableChanged,
     TablesStopped,
-    TopicInPartitions,
     ValidationFailed,
 )
 from cdc_pipeline.model import Position, Replicated, TableId
@@ -142,16 +141,9 @@ class Replication:
         return self._start_position(sources, force_resync=force_resync)
 
     def _prepare_marks(self) -> None:
-        """Transactions are put together from topics in which all is in order: of one partition each."""
-        marks = self.config.marks_topic
-        if marks is None:
-            return
-        broker = self.parts.broker
-        broker.create_topics([marks])
-        broker.keep_records(marks)
-        for topic, partitions in broker.partitions([marks, *(table.topic for table in self.tables)]).items():
-            if len(partitions) > 1:
-                raise TopicInPartitions(topic=topic, partitions=len(partitions))
+        if self.config.marks_topic is not None:
+            self.parts.broker.create_topics([self.config.marks_topic])
+            self.parts.broker.keep_records(self.config.marks_topic)
 
     def _prepare_heartbeat(self) -> None:
         if self.config.heartbeat_table is not None:

@@ -251,7 +251,8 @@ def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, Tab
 
 def _check_topics(parts: Parts, found: Validation) -> None:
     """Somebody may have made them before us."""
-    for topic, partitions in parts.broker.partitions([table.topic for table in found.tables]).items():
+    topics = [*(table.topic for table in found.tables), *filter(None, [parts.config.marks_topic])]
+    for topic, partitions in parts.broker.partitions(topics).items():
         fix = f"has {len(partitions)} partitions, must have 1, because a TRUNCATE and a row that changes its key are "
         fix += "events of several keys; delete it, so that it is made anew"
         found.checks.append(Check(f"topic {topic}", fix if len(partitions) > 1 else ""))

@@ -92,6 +92,7 @@ class TransactionalApplier:
 
     def rest(self) -> None:
         """Hold nothing in the target while the stream is paused."""
+        self.throttled.clear()  # all are paused now, and then none
         if self._open is not None:
             self._start_over()
 
@@ -232,9 +233,8 @@ class TransactionalApplier:
             self.applier.write_part(self._runs(piece.units))
         except TableTrouble as trouble:
             self.say(f"{trouble.topic} does not take its part of a large transaction, which is applied in parts now")
-            torn = piece.transaction or self.torn
             self._start_over()
-            self.torn = torn
+            self.torn = piece.transaction
             return
         if not piece.is_part:
             self._open.commit()

@@ -51,7 +51,7 @@ class Unit:
 
 @dataclass
 class Piece:
-    """Units in their order. `is_part`: there is more to come of the last one, whose transaction is `transaction`."""
+    """Units in their order. Of a transaction that is given in parts, its name; `is_part`: there is more to come of it."""
 
     units: list[Unit]
     is_part: bool = False
@@ -157,6 +157,7 @@ class Assembler:
             if self.current is None and not self._begin():
                 break
             self._gather()
+            name = self.current
             unit = self._end()
             if unit is None:
                 break
@@ -164,7 +165,7 @@ class Assembler:
             size += sum(map(len, unit.runs.values()))
             if self.is_open:  # this was the rest of it
                 self.is_open = False
-                return Piece(units)
+                return Piece(units, transaction=name or "")
         if self.is_open or (not units and self._gathered_size() >= self.most):
             return self._part(units)
         return Piece(units) if units else None

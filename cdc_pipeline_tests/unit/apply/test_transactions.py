@@ -147,7 +147,7 @@ def test_a_large_transaction_comes_in_parts_that_are_told_as_such() -> None:
     log.fetch(assembler)
     parts += all_of(assembler)
     assert [(piece.is_part, piece.transaction) for piece in parts] == [
-        (False, ""), (True, "t2"), (True, "t2"), (False, ""), (False, ""),
+        (False, ""), (True, "t2"), (True, "t2"), (False, "t2"), (False, ""),
     ]  # fmt: skip
     assert [sum(map(len, piece.runs.values())) for piece in parts] == [1, 10, 10, 10, 1]
 
