@@ -51,7 +51,7 @@ class Unit:
 
 @dataclass
 class Piece:
-    """Units in their order; of a transaction that is given in parts, its name. `is_part`: there is more of it to come."""
+    """Units in their order; of a transaction that comes in parts, its name. `is_part`: there is more of it to come."""
 
     units: list[Unit]
     is_part: bool = False
