@@ -30,7 +30,9 @@ _ABOUT_POLICY = (
     "Large rows need it: set connector.client.config.override.policy=All in the worker (Kafka's default), or say "
     "largest_event_mb: null under `kafka`, and the limits of the cluster hold."
 )
-REBALANCING = 409  # Connect's answer while its workers agree on who does what: the same call passes later
+# Connect's answers while its workers agree on who does what: the same call passes later. Reading a configuration gets
+# the second ("Request cannot be completed because a rebalance is expected"; measured, Kafka 4.3).
+REBALANCING = (409, 500)
 
 
 class ConnectApi:
@@ -155,7 +157,7 @@ class ConnectApi:
             except requests.RequestException as error:
                 reason = type(error).__name__
                 raise ConnectUnavailable(url=self.endpoint.url, reason=reason) from error
-            if answer.status_code == REBALANCING and "rebalance" in answer.text and time.monotonic() < deadline:
+            if answer.status_code in REBALANCING and "rebalance" in answer.text and time.monotonic() < deadline:
                 time.sleep(0.2)
                 continue
             if not answer.ok:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
-from cdc_pipeline.capture.connect_api import _finding, _first_cause, is_running, mask
+from cdc_pipeline.capture.connect_api import ConnectApi, _finding, _first_cause, is_running, mask
+from cdc_pipeline.config import Connect
+from cdc_pipeline.errors import ConnectRefused
 
 TRACE = """\
 org.apache.kafka.connect.errors.ConnectException: An exception occurred
@@ -14,6 +21,45 @@ Caused by: io.debezium.DebeziumException: Failed to read next byte
 Caused by: java.sql.SQLException: Access denied for user 'cdc'@'%'
 \t... 12 more
 """
+
+
+@contextmanager
+def answering(*answers: tuple[int, str]) -> Iterator[ConnectApi]:
+    """A worker that gives these answers, one after the other."""
+    left = list(answers)
+
+    class Worker(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = left.pop(0)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not to stderr."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Worker) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            api = ConnectApi(Connect.model_validate({"url": f"http://127.0.0.1:{server.server_port}"}))
+            yield api
+            api.session.close()
+        finally:
+            server.shutdown()
+
+
+def test_a_call_that_meets_a_rebalance_is_made_again() -> None:
+    """The answers of Kafka 4.3; when a worker gives them nobody can choose."""
+    conflict = '{"message": "Cannot complete request because of a conflicting operation (e.g. worker rebalance)"}'
+    expected = '{"message": "Request cannot be completed because a rebalance is expected"}'
+    with answering((409, conflict), (500, expected), (200, '{"name": "shop"}')) as api:
+        assert api.config("shop") == {"name": "shop"}
+
+
+def test_another_error_is_told_at_once() -> None:
+    answer = '{"message": "Request timed out"}'
+    with answering((500, answer)) as api, pytest.raises(ConnectRefused, match="Request timed out"):
+        api.config("shop")
 
 
 @pytest.mark.parametrize(
