@@ -35,6 +35,7 @@ from cdc_pipeline.errors import (
 )
 from cdc_pipeline.model import Position, Replicated, TableId
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.projection import project
 from cdc_pipeline.quarantine import Quarantine, SetAside
 from cdc_pipeline.state import HAS_WATERMARK, Desired, TableState
 from cdc_pipeline.validation import Validation, validate
@@ -318,6 +319,7 @@ class Replication:
         existing = set(self.parts.source.tables())
         selected = {table.source: table for table in self.parts.resolve(existing)[0]}
         changes = Changes(selected=set(selected))
+        shapes = self.parts.source.shapes([table for table in records if table in selected])
         for table, record in records.items():
             if record.state not in HAS_WATERMARK or record.shape is None:
                 continue
@@ -326,7 +328,7 @@ class Replication:
                     changes.gone[table] = SourceTableGone(table=table)
                 continue
             try:
-                shape = self.parts.shapes([selected[table]])[table]
+                shape = project(shapes[table], selected[table].choices)
             except ChoicesImpossible as error:
                 changes.gone[table] = error
             else:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.values import CASES, FAMILY, SET_UP, Case
-from cdc_pipeline_tests.workload import Writer
+from cdc_pipeline_tests.workload import Writer, running, wait_for_transactions
 
 ACCOUNTS, SEATS, PLAIN = 60, 30, ("accounts", "journal", "tickets", "things")
 LONG = 3000  # characters: PostgreSQL keeps such a text beside its row, and does not log it if it stays as it is
@@ -255,33 +255,14 @@ class Auditor(threading.Thread):
 def audited(world: World) -> Iterator[None]:
     """Raises AssertionError if the bank's sum was ever wrong."""
     auditor = Auditor(world.scenario)
-    auditor.start()
-    try:
+    with running([auditor]):
         yield
-    finally:
-        auditor.stop.set()
-        auditor.join()
-    if auditor.error is not None:
-        raise auditor.error
     assert auditor.seen == {ACCOUNTS * 1000}
 
 
-@contextmanager
-def at_work(world: World, sessions: int = 2) -> Iterator[list[Application]]:
+def at_work(world: World, sessions: int = 2) -> AbstractContextManager[Sequence[Application]]:
     """Applications write inside the block; on leaving, all their transactions have ended."""
-    threads = [Application(world, number) for number in range(sessions)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield threads
-    finally:
-        for thread in threads:
-            thread.stop.set()
-        for thread in threads:
-            thread.join()
-    for thread in threads:
-        if thread.error is not None:
-            raise thread.error
+    return running([Application(world, number) for number in range(sessions)])
 
 
 def soak(scenario: Scenario, seed: int, actions: int) -> None:
@@ -300,9 +281,9 @@ def soak(scenario: Scenario, seed: int, actions: int) -> None:
         try:
             with audited(world) if world.is_transactional else nullcontext():
                 for _ in range(actions):
-                    _let_write(applications, operators.random.randint(5, 60))
+                    wait_for_transactions(applications, operators.random.randint(5, 60))
                     operators.act()
-                _let_write(applications, 10)
+                wait_for_transactions(applications, 10)
         finally:
             operators.stop()
     with audited(world) if world.is_transactional else nullcontext():
@@ -312,12 +293,3 @@ def soak(scenario: Scenario, seed: int, actions: int) -> None:
     accounts = scenario.target_table("accounts")
     (total,) = scenario.rows("target", f"SELECT sum(balance) FROM {accounts}")[0]
     assert total == ACCOUNTS * 1000
-
-
-def _let_write(applications: Sequence[Application], more: int) -> None:
-    goals = [application.transactions + more for application in applications]
-    for application, goal in zip(applications, goals, strict=True):
-        while application.transactions < goal:
-            if not application.is_alive():
-                raise AssertionError(f"{application.name} ended: {application.error!r}")
-            application.stop.wait(0.01)

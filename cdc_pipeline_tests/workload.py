@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -31,6 +31,29 @@ def create_tables(scenario: Scenario, rows: int = 500) -> None:
         ),
         "INSERT INTO journal VALUES " + ", ".join(f"({i % 7}, 1.00, 'seed')" for i in range(100)),
     )
+
+
+class Runner(Protocol):
+    """A thread that goes on until it shall stop, and keeps what it failed with."""
+
+    stop: threading.Event
+    error: BaseException | None
+
+    def start(self) -> None: ...
+
+    def join(self) -> None: ...
+
+
+class Session(Runner, Protocol):
+    """One that writes transactions, and counts those that it has committed."""
+
+    name: str
+    transactions: int
+
+    def is_alive(self) -> bool: ...
+
+
+T = TypeVar("T", bound=Runner)
 
 
 class Writer(threading.Thread):
@@ -93,9 +116,8 @@ class Writer(threading.Thread):
 
 
 @contextmanager
-def writing(scenario: Scenario, writers: int = 3) -> Iterator[list[Writer]]:
-    """Writers run inside the block; on leaving, all their transactions have ended."""
-    threads = [Writer(scenario, number) for number in range(writers)]
+def running(threads: Sequence[T]) -> Iterator[Sequence[T]]:
+    """They run inside the block; on leaving, all have ended. Raises what one of them ended with."""
     for thread in threads:
         thread.start()
     try:
@@ -110,7 +132,12 @@ def writing(scenario: Scenario, writers: int = 3) -> Iterator[list[Writer]]:
             raise thread.error
 
 
-def wait_for_transactions(threads: list[Writer], more: int) -> None:
+def writing(scenario: Scenario, writers: int = 3) -> AbstractContextManager[Sequence[Writer]]:
+    """Writers run inside the block; on leaving, all their transactions have ended."""
+    return running([Writer(scenario, number) for number in range(writers)])
+
+
+def wait_for_transactions(threads: Sequence[Session], more: int) -> None:
     """Until every writer has committed so many more transactions."""
     goals = [thread.transactions + more for thread in threads]
     for thread, goal in zip(threads, goals, strict=True):

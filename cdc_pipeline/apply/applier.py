@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,25 +139,24 @@ class Applier:
 
     def write(self, runs: Runs) -> None:
         """All of it in one transaction. Raises TableTrouble; then nothing of it is there."""
-        collected = _Collected()
-        try:
-            for key, run in runs.items():
-                with _trouble_of(key[0]):
-                    self._collect(key, run, collected)
+        with self._collecting(runs) as collected:
             self._commit(collected)
-        finally:
-            for stream in collected.streams.values():
-                stream.builder.reset()
 
     def write_part(self, runs: Runs) -> None:
         """A part of what the caller commits, in the transaction that it has begun. Its rollback must be followed by a
         new claim of all. Raises TableTrouble."""
+        with self._collecting(runs) as collected:
+            self._done(collected, self._put(collected))
+
+    @contextmanager
+    def _collecting(self, runs: Runs) -> Iterator[_Collected]:
+        """The builders hold what was collected until the block ends, however it ends."""
         collected = _Collected()
         try:
             for key, run in runs.items():
                 with _trouble_of(key[0]):
                     self._collect(key, run, collected)
-            self._done(collected, self._put(collected))
+            yield collected
         finally:
             for stream in collected.streams.values():
                 stream.builder.reset()

@@ -53,6 +53,7 @@ class TransactionalApplier:
         self.kafka = kafka
         self.marks_topic = marks_topic
         self.tables = tables
+        self.topics: dict[str, str] = {}  # by Debezium's names of the tables, as far as they were asked for
         self.most = most
         self.say = say
         self.assembler = Assembler(most)
@@ -163,10 +164,12 @@ class TransactionalApplier:
 
     def _topic(self, table: str) -> str | None:
         """Of Debezium's name of a table; Oracle's begins with the database."""
-        for topic, known in self.tables.items():
-            if table == str(known) or table.endswith(f".{known}"):
-                return topic
-        return None
+        if table not in self.topics:
+            for topic, known in self.tables.items():
+                if table == str(known) or table.endswith(f".{known}"):
+                    self.topics[table] = topic
+                    break
+        return self.topics.get(table)
 
     def _told(self, message: Message) -> Told:
         """What cannot be read stands alone: the applier says what is wrong with it."""

@@ -93,10 +93,11 @@ class Assembler:
         self._positions: tuple[dict[str, int], int] = ({}, 0)  # at the last look
         self.passed: OrderedDict[str, None] = OrderedDict()
         self._waiting: Counter[str] = Counter()  # transactions that have marks in the queue
-        self._forget_current()
+        self._follow(None)
 
-    def _forget_current(self) -> None:
-        self.current: str | None = None
+    def _follow(self, transaction: str | None) -> None:
+        """Nothing of this one is here yet."""
+        self.current = transaction
         self.gathered: dict[str, list[Any]] = {}
         self.seen: dict[str, int] = {}  # the order of the last event of each topic
         self.is_open = False  # a part of it was given away already
@@ -116,11 +117,7 @@ class Assembler:
             known.pop(topic, None)
 
     def begin_marks(self, offset: int) -> None:
-        self.marks.clear()
-        self._waiting.clear()
         self.marks_position = offset
-        self._forget_current()
-        self.passed.clear()
 
     def look(self, ends: Mapping[str, int], marks_end: int) -> None:
         """Where the topics end now. To be called while something waits, in intervals in which whatever is on its way to
@@ -157,14 +154,13 @@ class Assembler:
             if self.current is None and not self._begin():
                 break
             self._gather()
-            name = self.current
+            name, was_open = self.current, self.is_open
             unit = self._end()
             if unit is None:
                 break
             units.append(unit)
             size += sum(map(len, unit.runs.values()))
-            if self.is_open:  # this was the rest of it
-                self.is_open = False
+            if was_open:  # this was the rest of it
                 return Piece(units, transaction=name or "")
         if self.is_open or (not units and self._gathered_size() >= self.most):
             return self._part(units)
@@ -233,7 +229,7 @@ class Assembler:
         the midst of it, tells the rest."""
         while self.marks:
             if self.marks[0].transaction not in self.passed:
-                self.current = self.marks[0].transaction
+                self._follow(self.marks[0].transaction)
                 return True
             self._pop_mark()
         return False
@@ -270,11 +266,9 @@ class Assembler:
 
     def _pass(self, end: Any) -> Unit:
         unit = Unit(self.gathered, end)
-        is_open = self.is_open
         if self.current is not None:
             self.passed[self.current] = None
             if len(self.passed) > REMEMBERED:
                 self.passed.popitem(last=False)
-        self._forget_current()
-        self.is_open = is_open
+        self._follow(None)
         return unit

@@ -18,6 +18,7 @@ from cdc_pipeline.errors import CannotJoin, ValidationFailed
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, wait_until
 from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.workload import running, wait_for_transactions
 
 MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
@@ -97,14 +98,8 @@ class Clerk(threading.Thread):
 def clerks_at_work(shop: Scenario) -> Iterator[Clerk]:
     """One session: two would lock each other's accounts."""
     clerk = Clerk(shop, next(NUMBERS))
-    clerk.start()
-    try:
+    with running([clerk]):
         yield clerk
-    finally:
-        clerk.stop.set()
-        clerk.join()
-    if clerk.error is not None:
-        raise clerk.error
 
 
 class Reader(threading.Thread):
@@ -137,20 +132,8 @@ class Reader(threading.Thread):
 @contextmanager
 def reading(shop: Scenario) -> Iterator[Reader]:
     reader = Reader(shop)
-    reader.start()
-    try:
+    with running([reader]):
         yield reader
-    finally:
-        reader.stop.set()
-        reader.join()
-    if reader.error is not None:
-        raise reader.error
-
-
-def wait_for(clerk: Clerk, more: int) -> None:
-    goal = clerk.transactions + more
-    wait_until(lambda: clerk.transactions >= goal or not clerk.is_alive(), "written")
-    assert clerk.error is None
 
 
 @pytest.mark.parametrize(("source", "target"), EVERYWHERE)
@@ -159,7 +142,7 @@ def test_a_reader_sees_whole_transactions_whatever_is_killed(scenario: MakeScena
     open_bank(shop)
     with clerks_at_work(shop) as clerk:
         replication = start(shop, batch_events="50")
-        wait_for(clerk, 20)
+        wait_for_transactions([clerk], 20)
     replication.consume(until_caught_up=True)
     shop.assert_equal(replication)
     with reading(shop) as reader, clerks_at_work(shop) as clerk:
@@ -169,7 +152,7 @@ def test_a_reader_sees_whole_transactions_whatever_is_killed(scenario: MakeScena
                 wait_until(lambda before=before: applied(replication) > before + 60, "applying")
                 consumer.send_signal(signal.SIGKILL)
                 consumer.wait()
-        wait_for(clerk, 20)
+        wait_for_transactions([clerk], 20)
         replication.consume(until_caught_up=True)
     assert reader.looks > 50
     assert reader.seen == {(2 * ACCOUNTS * BALANCE, 0)}
@@ -228,7 +211,7 @@ def test_a_table_that_is_synced_again_joins_the_others(scenario: MakeScenario, s
         for table in BANK:
             (result,) = replication.copy([table], force_resync=True)
             assert result.error is None
-            wait_for(clerk, 10)
+            wait_for_transactions([clerk], 10)
     replication.consume(until_caught_up=True)
     shop.assert_equal(replication)
     with reading(shop) as reader:
@@ -262,9 +245,9 @@ def test_a_replication_that_ran_by_batches_goes_on_by_transactions(scenario: Mak
     open_bank(shop)
     with clerks_at_work(shop) as clerk:
         start(shop, apply="batches")
-        wait_for(clerk, 20)
+        wait_for_transactions([clerk], 20)
         replication = start(shop)
-        wait_for(clerk, 20)
+        wait_for_transactions([clerk], 20)
     replication.consume(until_caught_up=True)
     shop.assert_equal(replication)
     start(shop, apply="batches").consume(until_caught_up=True)
@@ -279,7 +262,7 @@ def test_an_event_that_does_not_fit_is_set_aside_and_the_others_go_on(scenario: 
     shop.run("target", f"ALTER TABLE {current} ADD CONSTRAINT small CHECK (balance < 100000)")
     shop.run("source", "UPDATE current SET balance = 200000 WHERE id = 3")
     with clerks_at_work(shop) as clerk:
-        wait_for(clerk, 20)
+        wait_for_transactions([clerk], 20)
     replication.consume(until_caught_up=True)
     assert {item.row_key for item in replication.set_aside()} == {'{"id": 3}'}
     different = [comparison for comparison in shop.compare(replication) if not comparison.equal]

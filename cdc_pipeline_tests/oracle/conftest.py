@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from cdc_pipeline.databases import open_source, open_target
 from cdc_pipeline.local.stack import Endpoints
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.conftest import Scenario
-from cdc_pipeline_tests.workload import PACE_SECONDS
+from cdc_pipeline_tests.workload import PACE_SECONDS, running
 
 VARIABLE = "CDC_PIPELINE_ORACLE_URL"
 TABLES = ("CDC_ACCOUNTS", "CDC_JOURNAL", "CDC_EVERYTHING")
@@ -146,19 +146,6 @@ class OracleWriter(threading.Thread):
         return f"DELETE FROM CDC_JOURNAL WHERE account = {account % 10} AND label = 'moved' AND ROWNUM <= 1"
 
 
-@contextmanager
-def writing(scenario: OracleScenario, writers: int = 3) -> Iterator[list[OracleWriter]]:
+def writing(scenario: OracleScenario, writers: int = 3) -> AbstractContextManager[Sequence[OracleWriter]]:
     """Writers run inside the block; on leaving, all their transactions have ended."""
-    threads = [OracleWriter(scenario, number) for number in range(writers)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield threads
-    finally:
-        for thread in threads:
-            thread.stop.set()
-        for thread in threads:
-            thread.join()
-    for thread in threads:
-        if thread.error is not None:
-            raise thread.error
+    return running([OracleWriter(scenario, number) for number in range(writers)])

@@ -7,7 +7,8 @@ import pytest
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests import workload
 from cdc_pipeline_tests.oracle.cases import TYPES, create_table, inserts
-from cdc_pipeline_tests.oracle.conftest import MakeScenario, OracleScenario, OracleWriter, writing
+from cdc_pipeline_tests.oracle.conftest import MakeScenario, OracleScenario, writing
+from cdc_pipeline_tests.workload import wait_for_transactions
 
 TARGETS = ["postgresql", "mysql", "oracle"]
 SOURCE_TABLES = ("CDC_ACCOUNTS", "CDC_JOURNAL")
@@ -30,14 +31,6 @@ def create_tables(shop: OracleScenario) -> None:
 def copy(replication: Replication, *, force_resync: bool = False) -> None:
     replication.prepare(force_resync=force_resync)
     assert [result.error for result in replication.copy(force_resync=force_resync) if result.error] == []
-
-
-def wait_for_transactions(threads: list[OracleWriter], more: int) -> None:
-    goals = [thread.transactions + more for thread in threads]
-    for thread, goal in zip(threads, goals, strict=True):
-        while thread.transactions < goal:
-            assert thread.is_alive(), repr(thread.error)
-            thread.stop.wait(0.01)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -110,11 +103,11 @@ def test_every_write_arrives_once_in_an_oracle_target(oracle_scenario: MakeScena
     workload.create_tables(shop)
     replication = shop.replication(*workload.TABLES)
     with workload.writing(shop) as writers:
-        workload.wait_for_transactions(writers, 20)
+        wait_for_transactions(writers, 20)
         replication.check()
         copy(replication)
-        workload.wait_for_transactions(writers, 50)
+        wait_for_transactions(writers, 50)
         replication.register()
-        workload.wait_for_transactions(writers, 50)
+        wait_for_transactions(writers, 50)
     replication.consume(until_caught_up=True)
     shop.assert_equal(replication)
