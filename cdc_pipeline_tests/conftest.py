@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
 from cdc_pipeline.config import ReplicationConfig, load_replication
+from cdc_pipeline.databases.mysql.database import unverified_tls
 from cdc_pipeline.local import stack as local_stack
 from cdc_pipeline.model import Comparison
 from cdc_pipeline.replication import Replication
@@ -46,6 +47,12 @@ def stack_with_mariadb(stack: local_stack.Endpoints) -> Iterator[local_stack.End
     local_stack.down(home, servers=("mariadb",))
 
 
+def engine_of(url: URL, **options: Any) -> Engine:
+    """One that commits each statement. MySQL's TLS is the product's, which is made once and not for each connection."""
+    tls = {"mysql": {"ssl": unverified_tls()}}.get(url.get_backend_name(), {})
+    return create_engine(url, isolation_level="AUTOCOMMIT", connect_args=tls, **options)
+
+
 class Scenario:
     """A replication of its own: a new source database, a new target database, a client number nobody else has."""
 
@@ -62,8 +69,7 @@ class Scenario:
 
     def _create_database(self, role: str) -> str:
         admin = make_url(getattr(self.stack, self.kinds[role]))
-        engine = create_engine(admin, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        with engine.connect() as connection:
+        with engine_of(admin, poolclass=NullPool).connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {self.databases[role]}")
         return admin.set(database=self.databases[role]).render_as_string(hide_password=False)
 
@@ -74,7 +80,7 @@ class Scenario:
 
     def engine(self, role: str) -> Engine:
         if role not in self.engines:
-            self.engines[role] = create_engine(self.urls[role], isolation_level="AUTOCOMMIT", poolclass=NullPool)
+            self.engines[role] = engine_of(make_url(self.urls[role]), pool_pre_ping=True)
         return self.engines[role]
 
     def run(self, role: str, *statements: str) -> None:
@@ -128,9 +134,11 @@ class Scenario:
     def clean_up(self) -> None:
         for path in self.folder.glob("*.yaml"):
             Replication(load_replication(path)).teardown()
+        for engine in self.engines.values():
+            engine.dispose()
         for role in self.kinds:
             admin = make_url(getattr(self.stack, self.kinds[role]))
-            with create_engine(admin, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+            with engine_of(admin, poolclass=NullPool).connect() as connection:
                 force = " WITH (FORCE)" if self.kinds[role] == "postgresql" else ""
                 connection.exec_driver_sql(f"DROP DATABASE {self.databases[role]}{force}")
 

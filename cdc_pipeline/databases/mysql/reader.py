@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-import pymysql
 import pymysql.cursors
 from sqlalchemy.engine import URL
 
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.copy_text import Rewrite
+from cdc_pipeline.databases.mysql.database import connect
 
 ROWS_AT_A_TIME = 2000
 _SESSION = "SET time_zone = '+00:00', net_write_timeout = 600, wait_timeout = 86400"
@@ -23,7 +23,7 @@ class RawReader:
     """One session that reads one snapshot."""
 
     def __init__(self, url: URL, options: Mapping[str, Any]) -> None:
-        self.connection = pymysql.connect(
+        self.connection = connect(
             host=url.host or "localhost",
             port=url.port or 3306,
             user=url.username,

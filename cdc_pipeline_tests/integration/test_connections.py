@@ -1,0 +1,48 @@
+"""How we talk to a server: encrypted where it can be, and with what the user states about it."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from cdc_pipeline.config import Endpoint
+from cdc_pipeline.databases import open_source
+from cdc_pipeline.errors import StatementFailed
+from cdc_pipeline.local import stack as local_stack
+
+
+def cipher(server: str | None, **options: Any) -> str:
+    """What the session is encrypted with; empty for nothing."""
+    url = make_url(server or "").set(database="mysql").render_as_string(hide_password=False)
+    source = open_source(Endpoint(url=SecretStr(url), options=options, seen_by_connect_as=None))
+    with source.connect() as connection:
+        return connection.exec_driver_sql("SHOW STATUS LIKE 'Ssl_cipher'").one()[1]
+
+
+def test_a_server_that_can_encrypt_does_and_one_that_cannot_is_spoken_to(
+    stack_with_mariadb: local_stack.Endpoints,
+) -> None:
+    assert cipher(stack_with_mariadb.mysql)
+    assert not cipher(stack_with_mariadb.mariadb)  # the embedded one is started without TLS
+
+
+def test_the_machines_certificates_are_not_loaded_for_each_connection(
+    stack: local_stack.Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cipher(stack.mysql)
+
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise AssertionError("a context was made anew")
+
+    monkeypatch.setattr(ssl, "create_default_context", refuse)
+    assert cipher(stack.mysql)
+
+
+def test_what_the_user_states_about_tls_is_what_is_done(stack_with_mariadb: local_stack.Endpoints) -> None:
+    assert not cipher(stack_with_mariadb.mysql, ssl_disabled=True)
+    with pytest.raises(StatementFailed, match="SSL is required"):
+        cipher(stack_with_mariadb.mariadb, ssl={"check_hostname": False})
