@@ -200,7 +200,7 @@ class Heartbeat(_Model):
     """What travels from source to target while nobody writes."""
 
     seconds: int = Field(5, ge=1, le=3600, description="between two of them")
-    table: str | None = Field(None, description="[database.]table of a MySQL source to beat in")
+    table: str | None = Field(None, description="[database.]table of a MySQL or MariaDB source to beat in")
 
 
 class TableRule(_Model):
@@ -346,14 +346,13 @@ class ReplicationConfig(_Model):
         return self.hash_salt.get_secret_value() if self.hash_salt else ""
 
     @model_validator(mode="after")
-    def _only_mysql_beats_in_a_table(self) -> ReplicationConfig:
+    def _only_mysql_and_mariadb_beat_in_a_table(self) -> ReplicationConfig:
         reasons = {
             "postgresql": "PostgreSQL needs none: its log takes messages",
-            "mariadb": "MariaDB's connector must not send heartbeats (docs/decisions.md)",
-            "oracle": "Oracle's connector has not been tried with one",
+            "oracle": "Oracle has not been tried with one",
         }
         if self.heartbeat.table and self.source.kind in reasons:
-            raise ValueError(f"heartbeat.table: only of a MySQL source; {reasons[self.source.kind]}")
+            raise ValueError(f"heartbeat.table: only of a MySQL or MariaDB source; {reasons[self.source.kind]}")
         return self
 
     @property

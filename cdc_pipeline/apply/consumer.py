@@ -23,6 +23,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -31,7 +32,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.apply.applier import Applier
 from cdc_pipeline.apply.assignment import Assignment, Partition
 from cdc_pipeline.apply.evolution import Evolution
-from cdc_pipeline.apply.heart import Heart
+from cdc_pipeline.apply.heart import Heart, SourceHeart
 from cdc_pipeline.apply.heartbeat import source_time
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.apply.transactional import TransactionalApplier
@@ -123,7 +124,7 @@ class Consumer:
         self._banner()
         self.state.wake_failed()
         attempt, since = 0, time.monotonic()
-        with Heart(self.state, self.run_id) as heart:
+        with self._source_heart(), Heart(self.state, self.run_id) as heart:
             while True:
                 try:
                     self._stream(heart, should_stop, caught_up)
@@ -142,6 +143,12 @@ class Consumer:
                     ended = ConsumerState.FAILED if isinstance(error, Exception) else ConsumerState.STOPPED
                     heart.tell(ended, attempt, repr(error) if ended is ConsumerState.FAILED else "")
                     raise
+
+    def _source_heart(self) -> AbstractContextManager[object]:
+        table = self.config.heartbeat_table
+        if table is None or self.source.connector_beats:
+            return nullcontext()
+        return SourceHeart(self.source, table, self.config.name, self.config.heartbeat.seconds)
 
     def _take_lease(self) -> None:
         host, pid = socket.gethostname(), os.getpid()

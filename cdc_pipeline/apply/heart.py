@@ -1,10 +1,14 @@
-"""The consumer's heartbeat: a thread that says how the consumer is and listens to what its owner wants."""
+"""The consumer's heartbeat: a thread that says how the consumer is and listens to what its owner wants. And the
+source's, where the connector must not send it."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
+from cdc_pipeline.databases.base import Source
 from cdc_pipeline.errors import CdcPipelineError
+from cdc_pipeline.model import TableId
 from cdc_pipeline.state import ConsumerState, Desired, State
 
 BEAT_SECONDS = 2.0
@@ -53,3 +57,30 @@ class Heart:
         except CdcPipelineError as error:
             if not error.retryable:
                 raise
+
+
+class SourceHeart:
+    """Writes the replication's row of the heartbeats' table in the source, which comes back with the changes. Use as a
+    context manager. A source that is away misses beats, which shows in the age of the last one that came."""
+
+    def __init__(self, source: Source, table: TableId, replication: str, seconds: float) -> None:
+        self.source = source
+        self.table = table
+        self.replication = replication
+        self.seconds = seconds
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="source heartbeat", daemon=True)
+
+    def __enter__(self) -> SourceHeart:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _beat_on(self) -> None:
+        while not self._end.is_set():
+            with suppress(CdcPipelineError):
+                self.source.beat(self.table, self.replication)
+            self._end.wait(self.seconds)

@@ -101,10 +101,12 @@ def get_mariadb_connector_config(
     history is rebuilt it is the other way round, as nothing else says then that the connector streams.
     """
     mysql = get_mysql_connector_config(config, tables, snapshot_mode)
+    mysql.pop("heartbeat.action.query", None)  # the consumer writes them
     mysql["connector.class"] = "io.debezium.connector.mariadb.MariaDbConnector"
     if mysql["snapshot.mode"] == REBUILD_HISTORY:
         return {
             **mysql,
+            "heartbeat.interval.ms": "1000",
             "connect.keep.alive": "false",
             "connect.keep.alive.interval.ms": "1",  # of the server's heartbeats 0.8 of it, rounded down: none
             "snapshot.locking.mode": "none",  # it would ask for LOCK TABLES

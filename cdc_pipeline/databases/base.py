@@ -365,7 +365,12 @@ class Source(Database):
         return []
 
     def prepare_heartbeat(self, table: TableId) -> None:
-        """Make the table that the connector beats in. Harmless if it is there."""
+        """Make the table of the heartbeats. Harmless if it is there."""
+
+    connector_beats = True  # False where Debezium must not: then the consumer does
+
+    def beat(self, table: TableId, replication: str) -> None:
+        """Write the replication's row of the heartbeats' table."""
 
     def stir(self) -> None:
         """Make an idle log move, if this login may: for those who wait for a connector to report its position."""

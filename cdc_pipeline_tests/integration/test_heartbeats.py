@@ -67,7 +67,11 @@ def test_a_slot_of_an_idle_table_lets_the_log_of_other_tables_go(scenario: MakeS
 
 @pytest.mark.parametrize(
     ("source", "target", "heartbeat"),
-    [("postgresql", "mysql", "{seconds: 1}"), ("mysql", "postgresql", "{seconds: 1, table: beats}")],
+    [
+        ("postgresql", "mysql", "{seconds: 1}"),
+        ("mysql", "postgresql", "{seconds: 1, table: beats}"),
+        ("mariadb", "postgresql", "{seconds: 1, table: beats}"),  # written by the consumer itself
+    ],
 )
 def test_status_tells_the_age_of_the_last_heartbeat_that_has_come(
     scenario: MakeScenario, source: str, target: str, heartbeat: str

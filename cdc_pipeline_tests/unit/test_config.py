@@ -396,6 +396,7 @@ def test_oracle_has_no_place_for_a_salt(load: Load) -> None:
         ("mysql://cdc@h/shop", "{table: beats}", "client_2_db_5.shop.beats"),
         ("mysql://cdc@h/shop", "{table: ops.beats, seconds: 60}", "client_2_db_5.ops.beats"),
         ("mariadb://cdc@h/shop", "{}", None),
+        ("mariadb://cdc@h/shop", "{table: beats}", "client_2_db_5.shop.beats"),
     ],
 )
 def test_where_the_sources_heartbeats_come(load: Load, source: str, heartbeat: str, topic: str | None) -> None:
@@ -403,7 +404,7 @@ def test_where_the_sources_heartbeats_come(load: Load, source: str, heartbeat: s
     assert config.heartbeat_topic == topic
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mariadb", "oracle"])
-def test_only_mysql_beats_in_a_table(load: Load, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["postgresql", "oracle"])
+def test_only_mysql_and_mariadb_beat_in_a_table(load: Load, kind: str) -> None:
     source = f'source: {{url: "{kind}://cdc@h/shop"}}\n'
-    assert "only of a MySQL source" in refused(load, "heartbeat: {table: ops.beats}\n", source=source)
+    assert "only of a MySQL or MariaDB source" in refused(load, "heartbeat: {table: ops.beats}\n", source=source)

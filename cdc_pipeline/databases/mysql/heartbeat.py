@@ -18,7 +18,7 @@ def create(table: TableId) -> str:
 
 
 def beat(table: TableId, replication: str) -> str:
-    """The statement that the connector runs at each beat."""
+    """The statement that is run at each beat."""
     return (
         f"INSERT INTO {_DIALECT.table(table)} (replication, beat) VALUES ({quoted(replication)}, UTC_TIMESTAMP(6)) "
         "ON DUPLICATE KEY UPDATE beat = VALUES(beat)"

@@ -138,6 +138,10 @@ class MySqlSource(MySqlDatabase, Source):
             with self.connect() as connection:
                 connection.exec_driver_sql(heartbeat.create(table))
 
+    def beat(self, table: TableId, replication: str) -> None:
+        with self.connect() as connection, connection.begin():
+            connection.exec_driver_sql(heartbeat.beat(table, replication))
+
     def stir(self) -> None:
         """A logged statement that changes no data: the connector reports its position only when an event passes, and
         of an idle server none does for 48 s. Not on a replica, which must have no transactions of its own."""

@@ -1,11 +1,14 @@
-"""The consumer's heartbeat: what it told last is what stays."""
+"""The consumer's heartbeat: what it told last is what stays. The source's: it goes on after what went wrong."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any, cast
 
-from cdc_pipeline.apply.heart import Heart
+from cdc_pipeline.apply.heart import Heart, SourceHeart
+from cdc_pipeline.databases.base import Source
+from cdc_pipeline.errors import DatabaseUnavailable
+from cdc_pipeline.model import TableId
 from cdc_pipeline.state import ConsumerState, Desired, State
 
 
@@ -40,3 +43,25 @@ def test_a_beat_that_began_before_the_end_is_not_written_after_it() -> None:
     slow.join()
     last.join()
     assert state.written == [ConsumerState.RUNNING, ConsumerState.STOPPED]
+
+
+class FlickeringSource:
+    """Away at every second beat."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.enough = threading.Event()
+
+    def beat(self, table: TableId, replication: str) -> None:
+        assert (table, replication) == (TableId("ops", "beats"), "shop")
+        self.beats += 1
+        if self.beats >= 4:
+            self.enough.set()
+        if self.beats % 2:
+            raise DatabaseUnavailable(database="shop", reason="gone away")
+
+
+def test_a_source_that_is_away_misses_beats_and_gets_the_next_ones() -> None:
+    source = FlickeringSource()
+    with SourceHeart(cast(Source, source), TableId("ops", "beats"), "shop", seconds=0.001):
+        assert source.enough.wait(30)

@@ -119,9 +119,17 @@ def test_mariadb_has_no_heartbeats_of_both_kinds_at_once() -> None:
     streaming, rebuilding = json_of("mariadb"), json_of("mariadb", "recovery")
     assert streaming["heartbeat.interval.ms"] == "0"
     assert streaming["provide.transaction.metadata"] == "true"
-    assert int(rebuilding["heartbeat.interval.ms"]) > 0
+    assert rebuilding["heartbeat.interval.ms"] == "1000"
     assert rebuilding["connect.keep.alive"] == "false"
     assert int(rebuilding["connect.keep.alive.interval.ms"]) * 0.8 < 1
+
+
+@pytest.mark.parametrize(("mode", "interval"), [("never", "0"), ("recovery", "1000")])
+def test_mariadbs_connector_does_not_write_the_heartbeat_but_captures_it(mode: str, interval: str) -> None:
+    built = json_of("mariadb", mode, heartbeat={"table": "beats", "seconds": 60})
+    assert "heartbeat.action.query" not in built
+    assert built["heartbeat.interval.ms"] == interval
+    assert "beats" in built["table.include.list"]
 
 
 def test_postgresql_has_slot_and_publication_and_no_schema_history() -> None:
