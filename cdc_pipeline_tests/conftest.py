@@ -47,10 +47,10 @@ def stack_with_mariadb(stack: local_stack.Endpoints) -> Iterator[local_stack.End
     local_stack.down(home, servers=("mariadb",))
 
 
-def engine_of(url: URL, **options: Any) -> Engine:
-    """One that commits each statement. MySQL's TLS is the product's, which is made once and not for each connection."""
+def engine_of(url: URL) -> Engine:
+    """One that commits each statement and keeps no session. MySQL's TLS is the product's: made once, not each time."""
     tls = {"mysql": {"ssl": unverified_tls()}}.get(url.get_backend_name(), {})
-    return create_engine(url, isolation_level="AUTOCOMMIT", connect_args=tls, **options)
+    return create_engine(url, isolation_level="AUTOCOMMIT", connect_args=tls, poolclass=NullPool)
 
 
 class Scenario:
@@ -69,7 +69,7 @@ class Scenario:
 
     def _create_database(self, role: str) -> str:
         admin = make_url(getattr(self.stack, self.kinds[role]))
-        with engine_of(admin, poolclass=NullPool).connect() as connection:
+        with engine_of(admin).connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {self.databases[role]}")
         return admin.set(database=self.databases[role]).render_as_string(hide_password=False)
 
@@ -80,7 +80,7 @@ class Scenario:
 
     def engine(self, role: str) -> Engine:
         if role not in self.engines:
-            self.engines[role] = engine_of(make_url(self.urls[role]), pool_pre_ping=True)
+            self.engines[role] = engine_of(make_url(self.urls[role]))
         return self.engines[role]
 
     def run(self, role: str, *statements: str) -> None:
@@ -134,11 +134,9 @@ class Scenario:
     def clean_up(self) -> None:
         for path in self.folder.glob("*.yaml"):
             Replication(load_replication(path)).teardown()
-        for engine in self.engines.values():
-            engine.dispose()
         for role in self.kinds:
             admin = make_url(getattr(self.stack, self.kinds[role]))
-            with engine_of(admin, poolclass=NullPool).connect() as connection:
+            with engine_of(admin).connect() as connection:
                 force = " WITH (FORCE)" if self.kinds[role] == "postgresql" else ""
                 connection.exec_driver_sql(f"DROP DATABASE {self.databases[role]}{force}")
 
