@@ -233,8 +233,18 @@ def _heartbeat(config: ReplicationConfig, statement: str) -> dict[str, str]:
 
 
 def _schema_history(config: ReplicationConfig) -> dict[str, str]:
+    """The connector reads the definitions of all tables when it is made, and then the log from the start position: a
+    column of anybody's table that was renamed in between is not there to be renamed, which would end the stream of all
+    tables. So what Debezium cannot follow is passed over; whether a table of ours has changed we look for ourselves.
+    Not where columns are hidden: with a definition out of date, a value might come under another column's name.
+    """
     servers = config.kafka.seen_by_connect_as or config.kafka.bootstrap_servers
-    history: dict[str, Any] = {"kafka.topic": history_topic(config), "kafka.bootstrap.servers": servers}
+    hides = any(rule.hash or rule.mask or rule.exclude or rule.include for rule in config.tables)
+    history: dict[str, Any] = {
+        "kafka.topic": history_topic(config),
+        "kafka.bootstrap.servers": servers,
+        "skip.unparseable.ddl": str(not hides).lower(),
+    }
     return {f"schema.history.internal.{key}": value for key, value in history.items()}
 
 

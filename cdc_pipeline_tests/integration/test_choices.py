@@ -203,6 +203,24 @@ def test_a_deleted_row_is_marked_and_a_new_one_clears_the_mark(
 
 
 @both_directions
+def test_keys_that_differ_in_case_alone_are_marked_apart(scenario: MakeScenario, source: str, target: str) -> None:
+    made = scenario(source, target)
+    exact = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin" if source == "mysql" else ""
+    made.run(
+        "source",
+        f"CREATE TABLE things (id VARCHAR(20){exact} PRIMARY KEY, name TEXT)",
+        "INSERT INTO things VALUES ('a', 'one'), ('A', 'two'), ('á', 'three')",
+    )
+    chosen = started(replication(made, SOFT, "things"))
+    made.run("source", "DELETE FROM things WHERE name IN ('one', 'three')", "INSERT INTO things VALUES ('á', 'back')")
+    caught_up(chosen)
+    kept = made.rows("target", "SELECT id, name FROM chosen WHERE _deleted_at IS NULL")
+    assert set(kept) == {("A", "two"), ("á", "back")}
+    assert made.rows("target", "SELECT id, name FROM chosen WHERE _deleted_at IS NOT NULL") == [("a", "one")]
+    made.assert_equal(chosen)
+
+
+@both_directions
 def test_a_truncate_marks_every_row(scenario: MakeScenario, source: str, target: str) -> None:
     made = scenario(source, target)
     create(made, columns=THING, table="things")

@@ -113,6 +113,23 @@ def test_with_the_policy_stop_the_table_stops_alone(scenario: MakeScenario) -> N
     shop.assert_equal(shop.replication("changed", "other"))
 
 
+@pytest.mark.parametrize("source", ["mysql", "mariadb"])
+def test_a_table_of_somebody_else_that_is_altered_while_ours_are_copied_ends_nothing(
+    scenario: MakeScenario, source: str
+) -> None:
+    """Debezium reads all definitions as they are when it begins, and then in the log how they came to be so."""
+    shop = scenario(source, "postgresql")
+    shop.run("source", f"CREATE TABLE ours {COLUMNS}", f"CREATE TABLE theirs {COLUMNS}")
+    replication = shop.replication("ours")
+    replication.prepare()
+    assert [result.error for result in replication.copy() if result.error] == []
+    shop.run("source", "ALTER TABLE theirs CHANGE COLUMN price amount DECIMAL(6, 2)")
+    shop.run("source", "INSERT INTO ours VALUES (1, 'one', 1.25, NULL)")
+    replication.register()
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
+
+
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_new_tables_that_match_are_copied_and_dropped_ones_stop_alone(
     scenario: MakeScenario, source: str, target: str

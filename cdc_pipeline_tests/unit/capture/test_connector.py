@@ -114,6 +114,13 @@ def test_mysql_keeps_a_schema_history_and_a_server_id_of_its_own() -> None:
     assert built["database.include.list"] == "shop"
 
 
+@pytest.mark.parametrize("hiding", [{"exclude": ["x"]}, {"include": ["x"]}, {"hash": ["x"]}, {"mask": {"x": "-"}}])
+def test_ddl_that_cannot_be_followed_is_passed_over_unless_columns_are_hidden(hiding: dict[str, Any]) -> None:
+    skip = "schema.history.internal.skip.unparseable.ddl"
+    assert json_of("mysql")[skip] == "true"
+    assert json_of("mysql", tables=[{"users": hiding}])[skip] == "false"
+
+
 def test_mariadb_has_no_heartbeats_of_both_kinds_at_once() -> None:
     """Debezium would count the server's in the offset, and store it with its own."""
     streaming, rebuilding = json_of("mariadb"), json_of("mariadb", "recovery")
