@@ -93,6 +93,7 @@ def transfer(
     Raises what went wrong on either side, and CopyIncomplete if the two do not agree on the number of rows; the
     caller must then roll back.
     """
+    shape = snapshot.arranged(shape)
     reading, writing = os.pipe()
     counted: list[Counted] = []
     refused: LoadRefused | None = None

@@ -120,8 +120,12 @@ class Dialect(ABC):
 
     def select(self, shape: TableShape, at: str = "") -> str:
         """The canonical texts of what is replicated; `at` follows the table's name."""
-        fields = ", ".join(self._changed(c) or self.read(c.source) for c in shape.columns)
+        fields = ", ".join(self.field(column) for column in shape.columns)
         return f"SELECT {fields} FROM {self.table(shape.table)}{at}{self.where(shape)}"
+
+    def field(self, column: Column) -> str:
+        """The expression of a column's canonical text, as its owner wants it."""
+        return self._changed(column) or self.read(column.source)
 
     def replicated(self, shape: TableShape) -> str:
         """The source's side of a comparison: its table, or a query that gives what is replicated of it under the names
@@ -293,6 +297,10 @@ class Snapshot(ABC):
     """One consistent view of one table, with the watermark that says which transactions it holds."""
 
     watermark: Watermark
+
+    def arranged(self, shape: TableShape) -> TableShape:
+        """The shape with its columns in the order in which they are read fastest."""
+        return shape
 
     @abstractmethod
     def copy_to(self, shape: TableShape, file: BinaryIO) -> int:

@@ -7,7 +7,7 @@ newline and carriage return. It is the one form in which rows travel from every 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 Rewrite = Callable[[bytes], bytes]
@@ -30,18 +30,6 @@ def render(rows: Iterable[Sequence[str | None]]) -> bytes:
     return b"".join(
         b"\t".join(NULL if value is None else escape(value.encode()) for value in row) + b"\n" for row in rows
     )
-
-
-def render_raw(rows: Iterable[Sequence[bytes | None]], rewritten: Mapping[int, Rewrite]) -> bytes:
-    """Rows of undecoded bytes as COPY text; only the columns of these indexes are more than copied (escaped, say)."""
-    lines = []
-    for row in rows:
-        fields = [NULL if value is None else value for value in row]
-        for index, rewrite in rewritten.items():
-            if row[index] is not None:
-                fields[index] = rewrite(fields[index])
-        lines.append(b"\t".join(fields))
-    return b"\n".join(lines) + b"\n" if lines else b""
 
 
 def parse(file: BinaryIO) -> Iterator[list[str | None]]:

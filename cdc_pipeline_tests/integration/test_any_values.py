@@ -132,6 +132,22 @@ def test_servers_and_sessions_in_other_time_zones_change_no_value(scenario: Make
     }
 
 
+def test_a_server_with_an_sql_mode_of_its_own_changes_no_value(scenario: MakeScenario) -> None:
+    """In which a backslash is one, double quotes are for names, and a CHAR has its padding."""
+    made = scenario("mysql", "postgresql")
+    made.run("source", "CREATE TABLE anything (id INT PRIMARY KEY, c CHAR(9), t TEXT, b VARBINARY(9), n INT, d DATE)")
+    before = made.rows("source", "SELECT @@GLOBAL.sql_mode")[0][0]
+    made.run("source", "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,ANSI_QUOTES'")
+    rows = [("short", "a\\b\n\tc", b"\\N\x00", None, None), (None, None, None, 7, "2024-01-31")]
+    try:
+        copy_and_stream(made, rows)
+    finally:
+        made.run("source", f"SET GLOBAL sql_mode = '{before}'")
+    query = f"SELECT c, t, b, n, d FROM {made.target_table('anything')} WHERE id < {STREAMED} ORDER BY id"
+    found = [(c, t, None if b is None else bytes(b), n, d) for c, t, b, n, d in made.rows("target", query)]
+    assert found == [rows[0], (None, None, None, 7, dt.date(2024, 1, 31))]
+
+
 def test_a_postgresql_source_in_another_zone_and_encoding_changes_no_value(scenario: MakeScenario) -> None:
     made = scenario("postgresql", "mysql")
     database = made.databases["source"]

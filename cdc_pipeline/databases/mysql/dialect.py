@@ -9,7 +9,7 @@ from decimal import Decimal
 from cdc_pipeline.condition import Value, moment_of
 from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.mysql.charsets import GARBLED, charset_of
-from cdc_pipeline.model import Column, ColumnType, Kind, TableId
+from cdc_pipeline.model import Column, ColumnType, Kind, TableId, TableShape
 
 _DECLARED = re.compile(r"^(?P<name>[a-z]+)(?:\((?P<arguments>[^)]*)\))?(?P<rest>.*)$", re.DOTALL)
 _LABELS = re.compile(r"^(?:enum|set)\((?P<all>(?:'(?:[^']|'')*',?)*)\)", re.IGNORECASE)
@@ -237,6 +237,14 @@ def load_data(dialect: Dialect, table: TableId, columns: Sequence[tuple[str, Col
         f"FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({', '.join(names)})"
         + (f" SET {', '.join(settings)}" if settings else "")
     )
+
+
+def select_joined(dialect: Dialect, shape: TableShape, plain: Sequence[Column]) -> str:
+    """`dialect.select`, but the first columns, `plain`, are one field of COPY text. They need nothing escaped."""
+    texts = ", ".join(f"IFNULL({dialect.field(column)}, '\\\\N')" for column in plain)
+    fields = [f"CONCAT_WS('\\t', {texts})"] if plain else []
+    fields += [dialect.field(column) for column in shape.columns[len(plain) :]]
+    return f"SELECT {', '.join(fields)} FROM {dialect.table(shape.table)}{dialect.where(shape)}"
 
 
 def _without_zeros(name: str) -> str:

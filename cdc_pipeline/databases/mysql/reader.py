@@ -5,25 +5,26 @@ The protocol's text of a value already is its canonical text, so nothing is conv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
-import pymysql.cursors
+import pymysql
+from pymysql.constants import CR
 from sqlalchemy.engine import URL
 
-from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.copy_text import Rewrite
 from cdc_pipeline.databases.mysql.database import connect
+from cdc_pipeline.databases.mysql.rows import ServerError, copy_lines
 
-ROWS_AT_A_TIME = 2000
-_SESSION = "SET time_zone = '+00:00', net_write_timeout = 600, wait_timeout = 86400"
+# A server's sql_mode may say what a backslash in our SQL means, and that a CHAR is read with its padding.
+_SESSION = "SET time_zone = '+00:00', sql_mode = '', net_write_timeout = 600, wait_timeout = 86400"
 
 
 class RawReader:
     """One session that reads one snapshot."""
 
     def __init__(self, url: URL, options: Mapping[str, Any]) -> None:
-        self.connection = connect(
+        self.connection: Any = connect(
             host=url.host or "localhost",
             port=url.port or 3306,
             user=url.username,
@@ -31,7 +32,6 @@ class RawReader:
             database=url.database,
             charset="utf8mb4",
             connect_timeout=10,
-            cursorclass=pymysql.cursors.SSCursor,
             **options,
         )
         self._execute(_SESSION)
@@ -49,12 +49,20 @@ class RawReader:
             cursor.execute(sql)
             return cursor.fetchall()
 
-    def copy_to(self, select: str, rewritten: Mapping[int, Rewrite], file: BinaryIO) -> int:
-        """Write the query's rows as COPY text, the columns of these indexes rewritten; returns how many."""
+    def copy_to(self, select: str, rewrites: Sequence[Rewrite | None], file: BinaryIO) -> int:
+        """Write the query's rows as COPY text, each field rewritten in its way; returns how many."""
+        self.connection.query(select, unbuffered=True)
+        # The driver has read what the fields are. The rows we read ourselves, so there are none left for it.
+        self.connection._result.unbuffered_active = False
         count = 0
-        for rows in self._batches(select):
-            file.write(copy_text.render_raw(rows, rewritten))
-            count += len(rows)
+        try:
+            for lines in copy_lines(self.connection._rfile.read1, rewrites):
+                file.write(lines)
+                count += lines.count(b"\n")
+        except ServerError as error:
+            pymysql.err.raise_mysql_exception(error.packet)
+        except EOFError:
+            raise pymysql.OperationalError(CR.CR_SERVER_LOST, "Lost connection to MySQL server during query") from None
         return count
 
     def close(self) -> None:
@@ -63,10 +71,3 @@ class RawReader:
     def _execute(self, sql: str) -> None:
         with self.connection.cursor() as cursor:
             cursor.execute(sql)
-
-    def _batches(self, select: str) -> Iterator[Sequence[Sequence[bytes | None]]]:
-        cursor = self.connection.cursor()
-        cursor.execute(select)
-        while rows := cursor.fetchmany(ROWS_AT_A_TIME):
-            yield rows
-        cursor.close()

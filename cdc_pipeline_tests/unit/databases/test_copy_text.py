@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_pipeline.databases.copy_text import escape, parse, render, render_raw, without_control_escapes
+from cdc_pipeline.databases.copy_text import escape, parse, render, without_control_escapes
 
 values = st.none() | st.text() | st.text(alphabet="\\\t\n\r\b\f\vNtnrbfv")
 rows = st.lists(st.lists(values, min_size=3, max_size=3), max_size=5)
@@ -24,12 +24,6 @@ def test_rows_come_back_as_they_were(rows: list[list[str | None]]) -> None:
 
 
 @given(rows)
-def test_undecoded_rows_are_rendered_the_same(rows: list[list[str | None]]) -> None:
-    undecoded = [[None if value is None else value.encode() for value in row] for row in rows]
-    assert render_raw(undecoded, dict.fromkeys(range(3), escape)) == render(rows)
-
-
-@given(rows)
 def test_a_row_is_one_line(rows: list[list[str | None]]) -> None:
     assert render(rows).count(b"\n") == len(rows)
 
@@ -41,11 +35,6 @@ def test_a_row_is_one_line(rows: list[list[str | None]]) -> None:
 def test_null_is_none_of_the_texts_that_look_like_it(value: str | None, text: bytes) -> None:
     assert render([[value]]) == text
     assert read(text) == [[value]]
-
-
-def test_only_the_named_columns_are_escaped() -> None:
-    assert render_raw([[b"1", b"a\tb", None]], {1: escape}) == b"1\ta\\tb\t\\N\n"
-    assert render_raw([], {1: escape}) == b""
 
 
 def postgresql_escapes(value: bytes) -> bytes:
