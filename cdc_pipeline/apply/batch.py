@@ -7,7 +7,8 @@ removals of equal rows cancel out. Either way the result does not depend on wher
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from cdc_pipeline.apply.images import INCOMPLETE, Images, Missing, refuse, time_of
@@ -33,6 +34,7 @@ class BatchBuilder:
         self.images = Images(shape, unavailable, salt, missing)
         self.soft_delete = shape.choices.soft_delete
         self.width = len(source_columns(shape))
+        self.values = _values_of(shape.names)
         self.reset()
 
     def reset(self) -> None:
@@ -180,7 +182,7 @@ class BatchBuilder:
             if row is None:
                 batch.deletes.append(key)
             elif key not in self.partial:
-                batch.rows.append(tuple(row[name] for name in names))
+                batch.rows.append(self.values(row))
             else:
                 columns = tuple(name for name in names if name in row)
                 batch.partials.setdefault(columns, []).append(tuple(row[name] for name in columns))
@@ -192,3 +194,10 @@ class BatchBuilder:
             elif count < 0:
                 batch.removed[row] = -count
         return batch
+
+
+def _values_of(names: Sequence[str]) -> Callable[[Mapping[str, str | None]], Row]:
+    """Gets a row's values in the order of these names."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda row: tuple(row[name] for name in names)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from cdc_pipeline.apply import moments
-from cdc_pipeline.apply.values import converter
+from cdc_pipeline.apply.values import UNREPRESENTABLE, converter, unchecked
 from cdc_pipeline.choices import fingerprint_of_salt
 from cdc_pipeline.databases.definition import Default, Expression, Literal, Now
 from cdc_pipeline.errors import ChoicesChanged, ColumnsChanged, EventNotUnderstood
@@ -56,10 +56,11 @@ class Images:
         self.shape = shape
         self.missing = missing
         self.fields = [
-            (c.name, c.source.name, _converter(c, salt), _placeholders(c.source.canonical, unavailable))
+            (c.name, c.source.name, _unchecked(c, salt), _placeholders(c.source.canonical, unavailable))
             for c in columns
         ]
-        by_name = {name: (origin, convert) for name, origin, convert, _ in self.fields}
+        self.checked = {c.source.name: converter(c.source) for c in columns}
+        by_name = {c.name: (c.source.name, _converter(c, salt)) for c in columns}
         self.key_fields = [by_name[name] for name in shape.key]
         self.columns = {column.name: column for column in columns}
         self.key_names = frozenset(origin for origin, _ in self.key_fields)
@@ -99,11 +100,17 @@ class Images:
     def row(self, event: ChangeEvent, image: Image) -> dict[str, str | None]:
         """The values that came, by the target's names; those that are unavailable, or gone, are left out."""
         present = self._present(event, image)
-        return {
-            name: convert(value)
-            for name, origin, convert, placeholders in self.fields
-            if origin in present and ((value := present[origin]) is None or value not in placeholders)
-        }
+        try:
+            return {
+                name: None if value is None else convert(value)
+                for name, origin, convert, placeholders in self.fields
+                if origin in present and (value := present[origin]) not in placeholders
+            }
+        except UNREPRESENTABLE:
+            for _, origin, _, placeholders in self.fields:
+                if origin in present and present[origin] not in placeholders:
+                    self.checked[origin](present[origin])  # tells which column it is
+            raise
 
     def new_row(self, event: ChangeEvent) -> dict[str, str | None]:
         """The same of a row that the target does not have: what is gone gets what the target has for it."""
@@ -178,6 +185,12 @@ def _converter(column: Column, salt: str) -> Convert:
     if change is None:
         return convert
     return lambda value: None if (text := convert(value)) is None else change(text)
+
+
+def _unchecked(column: Column, salt: str) -> Callable[[Any], str]:
+    """Of values that are not NULL."""
+    convert, change = unchecked(column.source), value_change(column, salt)
+    return convert if change is None else lambda value: change(convert(value))
 
 
 def time_of(event: ChangeEvent) -> str:

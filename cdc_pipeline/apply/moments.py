@@ -7,12 +7,13 @@ Python's own dates end with the years 1 and 9999; what lies beyond is written as
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-_EPOCH = date(1970, 1, 1)
+_EPOCH, _EPOCH_BEGINS = date(1970, 1, 1), datetime(1970, 1, 1)
 _FIRST, _LAST = (date.min - _EPOCH).days, (date.max - _EPOCH).days
 _DAY = 86_400_000_000  # microseconds
+_FIRST_MICROSECOND, _LAST_MICROSECOND = _FIRST * _DAY, (_LAST + 1) * _DAY - 1
 _EARLIEST = -2_440_588  # days: 4714-11-24 BC, the first day of PostgreSQL; what Debezium has wrapped around is before
 _LAST_YEAR = 294_276  # of PostgreSQL's timestamps
 _INFINITE_DAYS = {-2_147_472_692: "infinity", -2_147_472_691: "-infinity"}
@@ -67,6 +68,8 @@ def timestamp_from_milliseconds(value: int) -> str:
 
 
 def _timestamp(microseconds: int) -> str:
+    if _FIRST_MICROSECOND <= microseconds <= _LAST_MICROSECOND:
+        return (_EPOCH_BEGINS + timedelta(microseconds=microseconds)).isoformat(" ")
     days, rest = divmod(microseconds, _DAY)
     text, era = _day(days)
     return f"{text} {clock(rest)}{era}"

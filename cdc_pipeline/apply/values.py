@@ -29,20 +29,29 @@ _IN_ARRAYS: dict[Kind, Convert] = {
 }
 
 
+# What an unchecked converter raises for a value that it cannot make canonical.
+UNREPRESENTABLE = (ValueError, TypeError, OverflowError, AttributeError, LookupError, ArithmeticError)
+
+
 def converter(column: Column) -> Callable[[Any], str | None]:
     """The function that makes this column's values canonical. It raises ValueNotRepresentable."""
-    convert = _text_converter(column) or _oracle_converter(column) or _converter(column.canonical)
+    convert = unchecked(column)
 
     def canonical(value: Any) -> str | None:
         if value is None:
             return None
         try:
             return convert(value)
-        except (ValueError, TypeError, OverflowError, AttributeError, LookupError, ArithmeticError) as error:
+        except UNREPRESENTABLE as error:
             shown = repr(value)[:100]
             raise ValueNotRepresentable(column=column.name, value=shown, type=column.declared) from error
 
     return canonical
+
+
+def unchecked(column: Column) -> Convert:
+    """The same for values that are not NULL, without telling of which column one is that it cannot be made of."""
+    return _text_converter(column) or _oracle_converter(column) or _converter(column.canonical)
 
 
 def _text_converter(column: Column) -> Convert | None:
