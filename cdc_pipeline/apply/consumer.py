@@ -146,7 +146,7 @@ class Consumer:
 
     def _source_heart(self) -> AbstractContextManager[object]:
         table = self.config.heartbeat_table
-        if table is None or self.source.connector_beats:
+        if table is None:
             return nullcontext()
         return SourceHeart(self.source, table, self.config.name, self.config.heartbeat.seconds)
 

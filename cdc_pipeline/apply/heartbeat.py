@@ -1,7 +1,7 @@
 """A heartbeat that came from the source -> when it left there. Pure.
 
-The connector writes it in the source (a message in PostgreSQL's log, a row of the owner's table in MySQL), and it comes
-by the same way as every change: so it tells how far behind the target is while nobody writes.
+The connector writes it into PostgreSQL's log, the consumer into the owner's table in MySQL, and it comes by the same
+way as every change: so it tells how far behind the target is while nobody writes.
 """
 
 from __future__ import annotations

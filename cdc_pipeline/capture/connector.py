@@ -13,8 +13,7 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from cdc_pipeline.config import ReplicationConfig
-from cdc_pipeline.databases.mysql import heartbeat as mysql_heartbeat
-from cdc_pipeline.databases.postgresql import heartbeat as postgresql_heartbeat
+from cdc_pipeline.databases.postgresql.heartbeat import BEAT, PREFIX
 from cdc_pipeline.model import Replicated, TableId
 
 # What Debezium writes for an unchanged value that PostgreSQL did not log; nobody's data holds this text.
@@ -82,7 +81,6 @@ def get_mysql_connector_config(
         "database.include.list": ",".join(sorted({re.escape(table.schema) for table in tables})),
         "bigint.unsigned.handling.mode": "long",  # read back as unsigned in apply/values.py
         "enable.time.adjuster": "false",  # it would turn the year 1 into 2001
-        **(_heartbeat(config, mysql_heartbeat.beat(table, config.name)) if table else {}),
         **_schema_history(config),
         **config.connector,
     }
@@ -101,12 +99,10 @@ def get_mariadb_connector_config(
     history is rebuilt it is the other way round, as nothing else says then that the connector streams.
     """
     mysql = get_mysql_connector_config(config, tables, snapshot_mode)
-    mysql.pop("heartbeat.action.query", None)  # the consumer writes them
     mysql["connector.class"] = "io.debezium.connector.mariadb.MariaDbConnector"
     if mysql["snapshot.mode"] == REBUILD_HISTORY:
         return {
             **mysql,
-            "heartbeat.interval.ms": "1000",
             "connect.keep.alive": "false",
             "connect.keep.alive.interval.ms": "1",  # of the server's heartbeats 0.8 of it, rounded down: none
             "snapshot.locking.mode": "none",  # it would ask for LOCK TABLES
@@ -136,8 +132,9 @@ def get_postgresql_connector_config(
         "include.unknown.datatypes": "true",  # multiranges and the like, as the hexadecimal digits of their text
         "hstore.handling.mode": "json",
         # Moves the slot on while only other tables, or other databases of the server, are written to.
-        **_heartbeat(config, postgresql_heartbeat.BEAT),
-        "message.prefix.include.list": postgresql_heartbeat.PREFIX,
+        "heartbeat.interval.ms": str(config.heartbeat.seconds * 1000),
+        "heartbeat.action.query": BEAT,
+        "message.prefix.include.list": PREFIX,
         **config.connector,
     }
 
@@ -225,11 +222,6 @@ def _transactions(config: ReplicationConfig) -> dict[str, str]:
         "topic.creation.transactions.include": re.escape(f"{config.topic_prefix}.transaction"),
         "topic.creation.transactions.retention.ms": "3600000",
     }
-
-
-def _heartbeat(config: ReplicationConfig, statement: str) -> dict[str, str]:
-    """One that begins in the source itself, so that it travels the whole way."""
-    return {"heartbeat.interval.ms": str(config.heartbeat.seconds * 1000), "heartbeat.action.query": statement}
 
 
 def _schema_history(config: ReplicationConfig) -> dict[str, str]:

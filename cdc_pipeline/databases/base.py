@@ -375,8 +375,6 @@ class Source(Database):
     def prepare_heartbeat(self, table: TableId) -> None:
         """Make the table of the heartbeats. Harmless if it is there."""
 
-    connector_beats = True  # False where Debezium must not: then the consumer does
-
     def beat(self, table: TableId, replication: str) -> None:
         """Write the replication's row of the heartbeats' table."""
 

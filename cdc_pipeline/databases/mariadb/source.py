@@ -24,7 +24,6 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
     how_to_set = "SET GLOBAL {name} = '{wanted}', and set it in the server's option file"
     privileges = ("REPLICATION SLAVE", "BINLOG MONITOR")
     locks_tables = False
-    connector_beats = False  # its connector counts what it reads wrong while heartbeats are on: connector.py
 
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
         return [*super().source_checks(tables, slot), *self._event_positions(), self._unreadable()]

@@ -1,0 +1,172 @@
+"""What the benchmarks share: databases of their own on the embedded stack, a replication, ten columns of all kinds."""
+
+from __future__ import annotations
+
+import logging
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy.engine import make_url
+
+from cdc_pipeline.config import load_replication
+from cdc_pipeline.local import stack as local_stack
+from cdc_pipeline.local.stack import Endpoints
+from cdc_pipeline.replication import Replication
+from cdc_pipeline.verify import verify
+
+COLUMNS = {
+    "mysql": "id BIGINT PRIMARY KEY, customer INT NOT NULL, status VARCHAR(20), amount DECIMAL(12, 2), ratio DOUBLE, "
+    "note TEXT, email VARCHAR(80), created DATETIME(6), day DATE, active TINYINT",
+    "postgresql": "id BIGINT PRIMARY KEY, customer INT NOT NULL, status VARCHAR(20), amount DECIMAL(12, 2), "
+    "ratio DOUBLE PRECISION, note TEXT, email VARCHAR(80), created TIMESTAMP(6), day DATE, active SMALLINT",
+}
+WORDS = ("lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "sed", "do", "eiusmod")
+NULL = r"\N"
+
+
+@dataclass(frozen=True)
+class Direction:
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source} to {self.target}"
+
+
+def direction(text: str) -> Direction:
+    """`mysql-postgresql`, for a command line."""
+    source, _, target = text.partition("-")
+    if source not in COLUMNS or target not in COLUMNS:
+        raise ValueError(text)
+    return Direction(source, target)
+
+
+@contextmanager
+def stack() -> Iterator[Endpoints]:
+    """The embedded stack; ended again if it did not run."""
+    logging.getLogger("cdc_pipeline").setLevel(logging.ERROR)
+    home = local_stack.default_home()
+    was_running = bool(local_stack.status(home).connect)
+    try:
+        yield local_stack.up(home)
+    finally:
+        if not was_running:
+            local_stack.down(home)
+
+
+def new_database(endpoints: Endpoints, kind: str, name: str) -> Engine:
+    """An empty one, in place of what an earlier run has left."""
+    url = make_url(getattr(endpoints, kind))
+    force = " WITH (FORCE)" if kind == "postgresql" else ""
+    with create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}{force}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    options = {"local_infile": True} if kind == "mysql" else {}
+    return create_engine(url.set(database=name), connect_args=options, poolclass=NullPool)
+
+
+@contextmanager
+def replication_file(
+    endpoints: Endpoints, way: Direction, name: str, tables: Sequence[str], **settings: str
+) -> Iterator[Path]:
+    """A replication from the database `{name}_source` to `{name}_target`; what it made is removed at the end."""
+    urls = {
+        role: make_url(getattr(endpoints, kind)).set(database=f"{name}_{role}").render_as_string(hide_password=False)
+        for role, kind in (("source", way.source), ("target", way.target))
+    }
+    values = {
+        "client": "910",
+        "database": "1",
+        "config": "1",
+        "source": f'{{url: "{urls["source"]}"}}',
+        "target": f'{{url: "{urls["target"]}"}}',
+        "kafka": f'{{bootstrap_servers: "{endpoints.kafka}"}}',
+        "connect": f'{{url: "{endpoints.connect}"}}',
+        "tables": f"[{', '.join(tables)}]",
+        **settings,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.yaml"
+        path.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
+        try:
+            yield path
+        finally:
+            Replication(load_replication(path)).teardown()
+
+
+@contextmanager
+def replication(
+    endpoints: Endpoints, way: Direction, name: str, tables: Sequence[str], **settings: str
+) -> Iterator[Replication]:
+    with replication_file(endpoints, way, name, tables, **settings) as path:
+        yield Replication(load_replication(path))
+
+
+def rows(first: int, count: int, seed: int = 1) -> Iterator[str]:
+    """Lines of COPY text for COLUMNS, about 190 bytes each; one in a hundred has something to escape."""
+    pick = random.Random(seed * 1_000_003 + first)
+    for number in range(first, first + count):
+        note = " ".join(pick.choices(WORDS, k=14)) + (r"\n\ta \\ in it" if number % 100 == 0 else "")
+        yield "\t".join(
+            (
+                str(number), str(pick.randrange(100_000)), pick.choice(("new", "paid", "shipped")),
+                f"{pick.randrange(10**8) / 100:.2f}", repr(pick.random()), NULL if number % 20 == 0 else note,
+                f"user{number}@example.com",
+                f"2024-{pick.randrange(1, 13):02d}-{pick.randrange(1, 29):02d} 12:30:{pick.randrange(60):02d}."
+                f"{pick.randrange(10**6):06d}",
+                f"2024-01-{pick.randrange(1, 29):02d}", str(number % 2),
+            )
+        ) + "\n"  # fmt: skip
+
+
+def load(engine: Engine, table: str, path: Path) -> None:
+    """A ready file of COPY text into a table, in one transaction, by what the database does fastest."""
+    with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+        if engine.dialect.name == "postgresql":
+            with path.open("rb") as file:
+                cursor.copy_expert(f"COPY {table} FROM STDIN", file, size=1 << 18)  # type: ignore[attr-defined]
+        else:
+            cursor.execute(f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE {table} CHARACTER SET utf8mb4")
+        connection.commit()
+
+
+def fill(engine: Engine, table: str, lines: Iterator[str]) -> int:
+    """Write rows into a table of the source; returns their bytes."""
+    with tempfile.NamedTemporaryFile("w", suffix=".copy") as file:
+        file.writelines(lines)
+        file.flush()
+        load(engine, table, Path(file.name))
+        return Path(file.name).stat().st_size
+
+
+def run(engine: Engine, *statements: str) -> None:
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def told(replication: Replication) -> None:
+    """Wait until Kafka has all that the source has committed by now."""
+    mark, parts = replication.parts.source.mark(), replication.parts
+    while not parts.source.reached(parts.connect.offsets(replication.config.connector_name) or {}, mark):
+        parts.source.stir()
+        time.sleep(0.05)
+
+
+def require_equal(replication: Replication) -> None:
+    """No figure counts of a result that is not the source's."""
+    different = [c for c in verify(replication.parts, replication.tables) if not c.equal]
+    if different:
+        raise SystemExit(f"the target differs from the source: {different}")
+
+
+def megabytes_of_memory() -> float:
+    """The most that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
