@@ -2,7 +2,7 @@
 
 A row is a packet: three bytes of length, one of its number, then the fields, each with its length in front
 (dev.mysql.com: "Text Resultset Row"). A driver makes a list of values of it; here the bytes are passed on, at a fourth
-of the processor time that PyMySQL's own cursor takes (benchmarks/copy.py).
+of the processor time that PyMySQL's own cursor takes (benchmarks/initial_copy.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How fast a table is copied, and in how much memory, beside what the two databases need for it themselves.
 
-    .venv/bin/python benchmarks/copy.py [--direction mysql-postgresql] [--rows 1000000] [--rounds 3]
+    .venv/bin/python benchmarks/initial_copy.py [--direction mysql-postgresql] [--rows 1000000] [--rounds 3]
 
 Beside the copy, which includes its watermark, each round times two floors: the source's rows read and thrown away, and
 a ready file of the same rows loaded into the same table, the primary key in place. A copy does both at once, so with
