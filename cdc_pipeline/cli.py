@@ -207,6 +207,8 @@ def consume(replication: Replication, until_caught_up: bool, group: str | None, 
     with ended_by_signals() as should_stop:
         progress = replication.consume(should_stop, until_caught_up=until_caught_up, group=group, join=join)
     click.echo(f"{progress.applied} changes applied ({progress.dropped} were in the target already)")
+    spent = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in progress.seconds.items())
+    click.echo(f"seconds: {spent}")
     waiting = len(replication.set_aside())
     if waiting:
         click.echo(f"Error: {waiting} events are set aside; see `cdc-pipeline quarantine list`", err=True)

@@ -153,9 +153,10 @@ class Applier:
         """The builders hold what was collected until the block ends, however it ends."""
         collected = _Collected()
         try:
-            for key, run in runs.items():
-                with _trouble_of(key[0]):
-                    self._collect(key, run, collected)
+            with self.progress.spending("parse"):
+                for key, run in runs.items():
+                    with _trouble_of(key[0]):
+                        self._collect(key, run, collected)
             yield collected
         finally:
             for stream in collected.streams.values():
@@ -191,8 +192,10 @@ class Applier:
         for topic, stream in collected.streams.items():
             with _trouble_of(topic):
                 self.writer.prepare(stream.record.target, stream.builder.shape)
-        with self.writer.connection.begin():
+        with self.writer.connection.begin() as transaction:
             moved = self._put(collected)
+            with self.progress.spending("commit"):
+                transaction.commit()
         self._done(collected, moved)
 
     def _put(self, collected: _Collected) -> dict[Partition, OffsetRecord]:
@@ -205,7 +208,7 @@ class Applier:
             self.quarantine.clear(self.writer.connection, topic)
         self.quarantine.add(self.writer.connection, collected.set_aside)
         for topic, stream in collected.streams.items():
-            with _trouble_of(topic):
+            with _trouble_of(topic), self.progress.spending("merge"):
                 missing = self.writer.apply(stream.record.target, stream.builder.build())
             if missing:
                 self.say(f"{missing} row(s) to delete were not in {stream.record.target}: {topic}; run verify")

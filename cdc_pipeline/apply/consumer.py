@@ -297,7 +297,8 @@ class Consumer:
 
     def _consume(self, kafka: KafkaConsumer) -> list[Message]:
         try:
-            messages = kafka.consume(self.config.batch_events, POLL_SECONDS)
+            with self.progress.spending("poll"):
+                messages = kafka.consume(self.config.batch_events, POLL_SECONDS)
         except KafkaException as error:
             raise self._unavailable(error.args[0]) from error
         for message in messages:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+PHASES = ("poll", "parse", "merge", "commit")
 
 
 @dataclass
@@ -20,6 +25,17 @@ class Progress:
     lag_seconds: float = 0.0
     by_table: dict[str, int] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)  # topics whose tables cannot go on, and why
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+
+    @contextmanager
+    def spending(self, phase: str) -> Iterator[None]:
+        """The time inside the block is this phase's: waiting for events, making rows of them, changing the target's
+        tables, or its commit."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[phase] += time.monotonic() - began
 
     @property
     def applied(self) -> int:

@@ -240,7 +240,8 @@ class TransactionalApplier:
             self.torn = piece.transaction
             return
         if not piece.is_part:
-            self._open.commit()
+            with self.applier.progress.spending("commit"):
+                self._open.commit()
             self._open = None
             self._stored = time.monotonic()
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from cdc_pipeline.apply.progress import Progress
+from cdc_pipeline.apply.progress import PHASES, Progress
 from cdc_pipeline.defs import metadata
 from cdc_pipeline.defs.lineage import CONSUMER_TAG, Lineage
 from cdc_pipeline.defs.reporting import explained
@@ -38,7 +38,7 @@ def consume_job(lineage: Lineage) -> dg.JobDefinition:
                 progress = replication.consume(
                     should_stop, group=config.group, run_id=context.run_id, on_stream=heartbeat
                 )
-            heartbeat.beat(progress)
+            heartbeat.end(progress)
 
     @dg.job(
         name=f"{lineage.name}_consume",
@@ -84,11 +84,17 @@ class Heartbeat:
         self.quarantine = Quarantine(self.state)
         self.before = self._counts()
         self.applied = self.batches = 0
+        self.seconds = dict.fromkeys(PHASES, 0.0)
         self.since, self.due = time.monotonic(), 0.0
 
     def __call__(self, progress: Progress) -> None:
         """Called every few seconds, between two batches."""
         if time.monotonic() >= self.due:
+            self.beat(progress)
+
+    def end(self, progress: Progress) -> None:
+        """What came since the last beat; had it just beaten, a beat of nothing would hide that."""
+        if time.monotonic() - self.since > 1 or progress.batches > self.batches:
             self.beat(progress)
 
     def beat(self, progress: Progress) -> None:
@@ -103,12 +109,14 @@ class Heartbeat:
             "dropped": progress.dropped,
             "set_aside": self.quarantine.count(),
             "batches": progress.batches,
+            **{f"{phase}_seconds": round(progress.seconds[phase] - self.seconds[phase], 2) for phase in PHASES},
             "group": progress.group,
             "run_id": self.context.run_id,
         }
         self.context.log_event(dg.AssetMaterialization(self.lineage.stream, metadata=told))
         self._report_tables()
         self.applied, self.batches, self.since = progress.applied, progress.batches, now
+        self.seconds = dict(progress.seconds)
         self.due = now + HEARTBEAT_SECONDS
 
     def _report_tables(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from cdc_pipeline.apply.progress import PHASES
 from cdc_pipeline.defs.lineage import Lineage
 from cdc_pipeline.defs.replications import load_definitions, replication_definitions
 from cdc_pipeline.replication import Replication
@@ -164,6 +165,9 @@ def test_from_the_four_steps_to_a_verified_target(shop: Shop) -> None:
     beat = shop.latest(shop.lineage.stream)
     assert (beat["inserted"], beat["deleted"]) == (1, 10)
     assert beat["group"].startswith("cdc_consumer_")
+    spent = {phase: beat[f"{phase}_seconds"] for phase in PHASES}
+    assert spent["poll"] > 0
+    assert min(spent.values()) >= 0
     told = shop.latest(shop.target_key("users"))
     assert (told["change"], told["inserted"], told["deleted"]) == ("stream", 1, 0)
     assert shop.latest(shop.target_key("orders"))["change"] == "initial copy: copied"
