@@ -1,0 +1,141 @@
+"""The life of each table: which state may follow which, its watermark, and the one copy that it may have at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select, update
+
+from cdc_pipeline.errors import IllegalTransition
+from cdc_pipeline.model import TableId, TableShape
+from cdc_pipeline.state.offsets import Offsets
+from cdc_pipeline.state.records import HAS_WATERMARK, TableRecord, TableState
+
+_LEGAL = {
+    TableState.PENDING: {TableState.COPYING, TableState.COPIED},
+    TableState.COPYING: {TableState.COPYING, TableState.RESYNCING, TableState.LOADED, TableState.COPIED,
+                         TableState.FAILED},
+    TableState.LOADED: {TableState.LOADED, TableState.COPYING, TableState.COPIED, TableState.FAILED},
+    TableState.COPIED: {TableState.COPIED, TableState.COPYING, TableState.LOADED, TableState.STREAMING,
+                        TableState.RESYNCING, TableState.FAILED},
+    TableState.STREAMING: {TableState.STREAMING, TableState.COPYING, TableState.RESYNCING, TableState.LOADED,
+                           TableState.COPIED, TableState.FAILED},
+    TableState.RESYNCING: {TableState.RESYNCING, TableState.COPYING, TableState.LOADED, TableState.COPIED,
+                           TableState.STREAMING, TableState.FAILED},
+    TableState.FAILED: {TableState.FAILED, TableState.COPYING, TableState.RESYNCING, TableState.LOADED,
+                        TableState.COPIED, TableState.STREAMING},
+}  # fmt: skip
+
+
+class Lifecycle(Offsets):
+    def table_records(self) -> dict[TableId, TableRecord]:
+        with self.target.connect() as connection:
+            return self._records(connection)
+
+    def _records(self, connection: Connection, *, lock: bool = False) -> dict[TableId, TableRecord]:
+        query = select(self.tables).where(self.tables.c.replication == self.replication)
+        if lock:
+            query = query.order_by(self.tables.c.source_schema, self.tables.c.source_table).with_for_update()
+        rows = connection.execute(query).all()
+        records = [
+            TableRecord(
+                source=TableId(row.source_schema, row.source_table),
+                target=TableId(row.target_schema, row.target_table),
+                state=TableState(row.state),
+                watermark=row.watermark,
+                shape=TableShape.from_json(row.shape) if row.shape else None,
+                rows=row.rows_copied,
+                bytes=row.bytes_copied,
+                seconds=row.seconds,
+                error=row.error or "",
+                swap=row.swap or "",
+            )
+            for row in rows
+        ]
+        return {record.source: record for record in records}
+
+    def add_table(self, source: TableId, target: TableId, topic: str) -> None:
+        """Remember a table as PENDING, and its topic's first partition, unless they are known."""
+        values = {
+            "replication": self.replication,
+            "source_schema": source.schema,
+            "source_table": source.name,
+            "target_schema": target.schema,
+            "target_table": target.name,
+            "state": TableState.PENDING,
+            "rows_copied": 0,
+            "bytes_copied": 0,
+            "seconds": 0.0,
+            "changed_at": func.now(),
+        }
+        with self.target.connect() as connection:
+            if connection.execute(select(self.tables.c.state).where(*self._is(source))).one_or_none() is None:
+                connection.execute(insert(self.tables).values(values))
+            if connection.execute(select(self.copies).where(*self._is(source, self.copies))).one_or_none() is None:
+                key = ("replication", "source_schema", "source_table")
+                connection.execute(insert(self.copies).values({name: values[name] for name in key}))
+            if not self._offsets(connection, [topic]):
+                self._write_offset(connection, topic, 0, 0, 0, None, None)
+            connection.commit()
+
+    def move_table(self, connection: Connection, source: TableId, state: TableState, **fields: Any) -> None:
+        """One legal transition, in the caller's transaction. Raises IllegalTransition."""
+        before = self._state_of(connection, source)
+        if state not in _LEGAL[before]:
+            raise IllegalTransition(table=source, before=before, after=state)
+        values = {"state": state, "error": None, "changed_at": func.now(), **fields}
+        connection.execute(update(self.tables).where(*self._is(source)).values(**values))
+
+    def fail_table(self, source: TableId, error: str) -> None:
+        """The stream cannot go on with this table, and waits until `wake_failed` or a copy (or for the one that runs).
+        What it holds, its watermark and its offset stay as they are."""
+        with self.target.connect() as connection:
+            if self._state_of(connection, source) in HAS_WATERMARK:
+                self.move_table(connection, source, TableState.FAILED, error=error)
+            connection.commit()
+
+    def wake_failed(self) -> None:
+        """Tables that have stopped are tried again from where they stand, if it is known what they hold."""
+        with self.target.connect() as connection:
+            for record in self._records(connection, lock=True).values():
+                if record.state is TableState.FAILED and record.watermark and record.shape:
+                    self.move_table(connection, record.source, TableState.STREAMING)
+            connection.commit()
+
+    def _state_of(self, connection: Connection, source: TableId) -> TableState:
+        query = select(self.tables.c.state).where(*self._is(source)).with_for_update()
+        return TableState(connection.execute(query).scalar_one())
+
+    def hold(self, connection: Connection, source: TableId) -> bool:
+        """Become the one copy of this table until the caller's transaction ends, however it ends. False if another one
+        is at it. Nothing else waits for this lock."""
+        row = select(self.copies).where(*self._is(source, self.copies)).with_for_update(skip_locked=True)
+        return connection.execute(row).one_or_none() is not None
+
+    def is_loaded(self, connection: Connection, source: TableId, watermark: str) -> bool:
+        """Whether a copy with this watermark waits for its indexes. Does not lock the table's row: they take long, and
+        every consumer's claim locks all of the rows."""
+        query = select(self.tables.c.state, self.tables.c.watermark).where(*self._is(source))
+        return tuple(connection.execute(query).one()) == (TableState.LOADED, watermark)
+
+    def swap_of(self, connection: Connection, source: TableId) -> str:
+        return connection.execute(select(self.tables.c.swap).where(*self._is(source))).scalar_one() or ""
+
+    def note_swap(self, connection: Connection, source: TableId, swap: str | None) -> None:
+        connection.execute(update(self.tables).where(*self._is(source)).values(swap=swap))
+
+    def note_error(self, connection: Connection, source: TableId, error: str) -> None:
+        """Of a copy that has failed and harmed nothing: the table is consumed as before."""
+        state = self._state_of(connection, source)
+        # Not COPIED: the consumer's next claim would forget the error.
+        kept = TableState.STREAMING if state is TableState.RESYNCING else state
+        self.move_table(connection, source, kept, error=error)
+
+    def _is(self, source: TableId, table: Table | None = None) -> Iterable[Any]:
+        columns = (self.tables if table is None else table).c
+        return (
+            columns.replication == self.replication,
+            columns.source_schema == source.schema,
+            columns.source_table == source.name,
+        )
