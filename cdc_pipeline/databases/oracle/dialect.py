@@ -162,7 +162,7 @@ class OracleDialect(Dialect):
         return "'" + value.replace("'", "''") + "'"
 
     def sha256(self, text: str, *, salted: bool) -> str:
-        """Never salted: config.py refuses it, as each place that a session has for a salt shows it to others."""
+        """Never salted: config refuses it, as each place that a session has for a salt shows it to others."""
         return f"LOWER(RAWTOHEX(STANDARD_HASH(UTL_I18N.STRING_TO_RAW({text}, 'AL32UTF8'), 'SHA256')))"
 
     def row_hash(self, columns: Sequence[tuple[str, ColumnType]], prefix: str = "") -> str:

@@ -67,7 +67,7 @@ class OracleSource(OracleDatabase, Source):
         return self.dialect.select(shape, " AS OF SCN :scn")
 
     def tell_salt(self, connection: Any) -> None:
-        """Nothing: config.py refuses a salt for this source."""
+        """Nothing: config refuses a salt for this source."""
 
     # -- step 1 -------------------------------------------------------------------------------------------------
 
