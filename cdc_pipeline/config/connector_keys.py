@@ -10,7 +10,6 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "column.include.list",
         "connector.class",
         "converters",
-        "bigint.unsigned.handling.mode",
         "enable.time.adjuster",
         "database.dbname",
         "database.hostname",

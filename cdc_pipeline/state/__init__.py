@@ -27,7 +27,6 @@ from cdc_pipeline.state.records import (
 )
 from cdc_pipeline.state.replication import ReplicationRow
 from cdc_pipeline.state.schema import VERSION
-from cdc_pipeline.state.tables import _LEGAL
 
 __all__ = [
     "ACTIVE",
@@ -35,7 +34,6 @@ __all__ = [
     "IN_COPY",
     "LEASE_SECONDS",
     "VERSION",
-    "_LEGAL",
     "ConsumerRecord",
     "ConsumerState",
     "Desired",

@@ -12,7 +12,7 @@ from cdc_pipeline.model import TableId, TableShape
 from cdc_pipeline.state.offsets import Offsets
 from cdc_pipeline.state.records import HAS_WATERMARK, TableRecord, TableState
 
-_LEGAL = {
+LEGAL = {
     TableState.PENDING: {TableState.COPYING, TableState.COPIED},
     TableState.COPYING: {TableState.COPYING, TableState.RESYNCING, TableState.LOADED, TableState.COPIED,
                          TableState.FAILED},
@@ -82,7 +82,7 @@ class Lifecycle(Offsets):
     def move_table(self, connection: Connection, source: TableId, state: TableState, **fields: Any) -> None:
         """One legal transition, in the caller's transaction. Raises IllegalTransition."""
         before = self._state_of(connection, source)
-        if state not in _LEGAL[before]:
+        if state not in LEGAL[before]:
             raise IllegalTransition(table=source, before=before, after=state)
         values = {"state": state, "error": None, "changed_at": func.now(), **fields}
         connection.execute(update(self.tables).where(*self._is(source)).values(**values))

@@ -7,21 +7,22 @@ from itertools import pairwise
 
 import pytest
 
-from cdc_pipeline.state import _LEGAL, HAS_WATERMARK, IN_COPY, LEASE_SECONDS, ConsumerRecord, ConsumerState, TableState
+from cdc_pipeline.state import HAS_WATERMARK, IN_COPY, LEASE_SECONDS, ConsumerRecord, ConsumerState, TableState
+from cdc_pipeline.state.tables import LEGAL
 
 PENDING, COPYING, LOADED, COPIED, STREAMING, RESYNCING, FAILED = TableState
 
 
 def test_every_state_has_its_transitions() -> None:
-    assert _LEGAL.keys() == set(TableState)
+    assert LEGAL.keys() == set(TableState)
 
 
 def test_a_table_is_never_streamed_before_it_was_copied() -> None:
-    assert [before for before in TableState if STREAMING in _LEGAL[before]] == [COPIED, STREAMING, RESYNCING, FAILED]
+    assert [before for before in TableState if STREAMING in LEGAL[before]] == [COPIED, STREAMING, RESYNCING, FAILED]
 
 
 def test_nothing_becomes_pending_again() -> None:
-    assert [before for before in TableState if PENDING in _LEGAL[before]] == []
+    assert [before for before in TableState if PENDING in LEGAL[before]] == []
 
 
 @pytest.mark.parametrize("path", [
@@ -40,7 +41,7 @@ def test_nothing_becomes_pending_again() -> None:
 ], ids=" ".join)  # fmt: skip
 def test_the_ways_that_a_table_goes_are_legal(path: tuple[TableState, ...]) -> None:
     for before, after in pairwise(path):
-        assert after in _LEGAL[before]
+        assert after in LEGAL[before]
 
 
 def test_a_table_in_copy_has_no_watermark_to_stream_from() -> None:
