@@ -245,14 +245,15 @@ class Replication:
         return not all(shape.key for shape in shapes.values())
 
     def _taken_up(self) -> list[Replicated]:
-        """Our tables; where changes are ignored, one that came later is none until its copy begins."""
-        records = self.parts.state.table_records() if self.config.ignores_changes else None
-        return [table for table in self.tables if records is None or table.source in records]
+        """Our tables; one that came later is none until its copy begins, which makes its topic."""
+        records = self.parts.state.table_records()
+        return [table for table in self.tables if table.source in records]
 
     def _check_copies(self) -> None:
         """Every table has its watermark, and is still defined as it was when it was copied. Where changes are ignored,
         that counts only while the connector has yet to read the log by these definitions."""
-        records, tables = self.parts.state.table_records(), self._taken_up()
+        records = self.parts.state.table_records()
+        tables = self._taken_up() if self.config.ignores_changes else self.tables
         missing = [t for t in tables if t.source not in records or records[t.source].state not in HAS_WATERMARK]
         if missing:
             raise NotCopied(tables=", ".join(str(table.source) for table in missing))

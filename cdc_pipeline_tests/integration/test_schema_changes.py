@@ -130,6 +130,24 @@ def test_a_table_of_somebody_else_that_is_altered_while_ours_are_copied_ends_not
     shop.assert_equal(replication)
 
 
+@pytest.mark.parametrize("policy", ["evolve", "stop", "ignore"])
+def test_a_table_that_came_while_no_consumer_ran_keeps_none_from_running(scenario: MakeScenario, policy: str) -> None:
+    """Its topic is made when it is copied, so there is none to subscribe to."""
+    shop = scenario()
+    shop.run("source", f"CREATE TABLE t_first {COLUMNS}")
+    before = shop.replication("t_*", schema_changes=policy)
+    before.prepare()
+    assert [result.error for result in before.copy() if result.error] == []
+    before.register()
+    row = "VALUES (1, 'one', 1.25, NULL)"
+    shop.run("source", f"CREATE TABLE t_new {COLUMNS}", f"INSERT INTO t_first {row}", f"INSERT INTO t_new {row}")
+    replication = shop.replication("t_*", schema_changes=policy)
+    assert replication.consume(until_caught_up=True).stopped == {}
+    copied = {record.source.name for record in replication.parts.state.table_records().values()}
+    assert copied == ({"t_first", "t_new"} if policy == "evolve" else {"t_first"})
+    shop.assert_equal(replication if policy == "evolve" else shop.replication("t_first"))
+
+
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_new_tables_that_match_are_copied_and_dropped_ones_stop_alone(
     scenario: MakeScenario, source: str, target: str
