@@ -10,6 +10,7 @@ Rates on a shared machine differ from run to run; the ratio of the two is what c
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import statistics
 import time
@@ -46,10 +47,8 @@ def hot(first: int, count: int) -> Statements:
     """Updates of which most meet few rows (Zipf)."""
     pick = random.Random(first)
     for _ in range(count // AT_A_TIME):
-        keys = {min(ROWS - 1, int(pick.paretovariate(0.3)) - 1) for _ in range(AT_A_TIME)}
-        while len(keys) < AT_A_TIME:
-            keys.add(len(keys))
-        yield _update(list(keys)[:AT_A_TIME])
+        keys = {min(ROWS, int(pick.paretovariate(0.3))) - 1 for _ in range(AT_A_TIME)}
+        yield _update(sorted({*keys, *range(AT_A_TIME - len(keys))}))
 
 
 def deletes(first: int, count: int) -> Statements:
@@ -84,13 +83,14 @@ def write(engine: Engine, statements: Statements) -> None:
             connection.exec_driver_sql(statement)
 
 
-def measure(made: Replication, engine: Engine, workload: str, changes: int, rounds: int) -> None:
+def measure(made: Replication, engine: Engine, workload: str, changes: int, rounds: int, free: Iterator[int]) -> None:
+    """`free` gives a number from which on no row has been there yet."""
     connect, name = made.parts.connect, made.config.connector_name
     ratios = []
     for number in range(1, rounds + 1):
         connect.stop(name)
         connect.wait_stopped(name)
-        write(engine, WORKLOADS[workload](ROWS + number * changes, changes))
+        write(engine, WORKLOADS[workload](next(free), changes))
         connect.resume(name)
         connect.wait_running(name)
         began = time.monotonic()
@@ -103,7 +103,9 @@ def measure(made: Replication, engine: Engine, workload: str, changes: int, roun
         ratios.append(captured / applied)
         print(
             f"{workload}, round {number}: captured {progress.applied / captured:,.0f}/s, "
-            f"applied {progress.applied / applied:,.0f}/s, {ratios[-1]:.2f} times as fast"
+            f"applied {progress.applied / applied:,.0f}/s, {ratios[-1]:.2f} times as fast; "
+            f"seconds of {applied:.1f}: " + ", ".join(f"{phase} {s:.1f}" for phase, s in progress.seconds.items()),
+            flush=True,
         )
     print(f"{workload}: median of {rounds}: applied {statistics.median(ratios):.2f} times as fast as captured")
 
@@ -126,8 +128,9 @@ def main() -> None:
             made.prepare()
             list(made.copy())
             made.register()
+            free = itertools.count(ROWS, arguments.changes)
             for workload in arguments.workloads:
-                measure(made, engine, workload, arguments.changes, arguments.rounds)
+                measure(made, engine, workload, arguments.changes, arguments.rounds, free)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def replication_file(
         **settings,
     }
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.yaml"
+        path = Path(folder) / f"{name}_{values['client']}.yaml"
         path.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
         try:
             yield path
