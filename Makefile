@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak test-oracle lint check format up status down constraints clean
+.PHONY: help setup demo test soak bench test-oracle lint check format up status down constraints clean
 
 BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
@@ -49,6 +49,13 @@ test: setup ## Run all tests; they start the servers that they need (make test A
 
 soak: setup ## Random workloads with kills and re-syncs, of these seeds (make soak SEEDS=3,100-120)
 	SEEDS=$(SEEDS) $(BIN)/python -m pytest $(ARGS) cdc_pipeline_tests/acceptance/test_soak.py
+
+bench: setup ## Measure copy, stream, latency and whole transactions beside their floors, on this machine
+	$(BIN)/python benchmarks/initial_copy.py
+	$(BIN)/python benchmarks/initial_copy.py --direction postgresql-mysql
+	$(BIN)/python benchmarks/apply.py
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/transactions.py
 
 test-oracle: setup ## Test against your Oracle (CDC_PIPELINE_ORACLE_URL=oracle://user:password@host:1521/service)
 	$(BIN)/python -m pytest -o 'norecursedirs=.*' $(ARGS) cdc_pipeline_tests/oracle
