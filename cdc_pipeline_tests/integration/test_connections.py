@@ -11,8 +11,10 @@ from sqlalchemy.engine import make_url
 
 from cdc_pipeline.config import Endpoint
 from cdc_pipeline.databases import open_source
+from cdc_pipeline.databases.mysql.source import MySqlSnapshot
 from cdc_pipeline.errors import StatementFailed
 from cdc_pipeline.local import stack as local_stack
+from cdc_pipeline.model import TableId
 
 
 def cipher(server: str | None, **options: Any) -> str:
@@ -40,6 +42,17 @@ def test_the_machines_certificates_are_not_loaded_for_each_connection(
 
     monkeypatch.setattr(ssl, "create_default_context", refuse)
     assert cipher(stack.mysql)
+
+
+def test_the_copy_reads_as_the_url_says(stack: local_stack.Endpoints) -> None:
+    """What stands behind its question mark is the driver's, as everywhere."""
+    url = make_url(stack.mysql or "").set(database="mysql").update_query_dict({"ssl_disabled": "true"})
+    source = open_source(Endpoint(url=SecretStr(url.render_as_string(hide_password=False)), seen_by_connect_as=None))
+    shape = source.shape(TableId("mysql", "user"))
+    assert shape is not None
+    with source.snapshot(shape) as snapshot:
+        assert isinstance(snapshot, MySqlSnapshot)
+        assert snapshot.reader.fetch("SHOW STATUS LIKE 'Ssl_cipher'")[0][1] == b""
 
 
 def test_what_the_user_states_about_tls_is_what_is_done(stack_with_mariadb: local_stack.Endpoints) -> None:

@@ -5,36 +5,27 @@ The protocol's text of a value already is its canonical text, so nothing is conv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import pymysql
 from pymysql.constants import CR
-from sqlalchemy.engine import URL
+from sqlalchemy import Engine
 
 from cdc_pipeline.databases.copy_text import Rewrite
-from cdc_pipeline.databases.mysql.database import connect
 from cdc_pipeline.databases.mysql.rows import ServerError, copy_lines
 
-# A server's sql_mode may say what a backslash in our SQL means, and that a CHAR is read with its padding.
-_SESSION = "SET time_zone = '+00:00', sql_mode = '', net_write_timeout = 600, wait_timeout = 86400"
+_PATIENCE = "SET net_write_timeout = 600"  # with a target that takes its time
 
 
 class RawReader:
     """One session that reads one snapshot."""
 
-    def __init__(self, url: URL, options: Mapping[str, Any]) -> None:
-        self.connection: Any = connect(
-            host=url.host or "localhost",
-            port=url.port or 3306,
-            user=url.username,
-            password=url.password or "",
-            database=url.database,
-            charset="utf8mb4",
-            connect_timeout=10,
-            **options,
-        )
-        self._execute(_SESSION)
+    def __init__(self, engine: Engine) -> None:
+        session = engine.raw_connection()
+        self.connection: Any = session.driver_connection
+        session.detach()  # its end is ours: giving it back would ask the server for a rollback, amid its rows
+        self._execute(_PATIENCE)
         # No decoders and no character set: every field is handed out as the bytes that came.
         self.connection.decoders = {}
         self.connection.use_unicode = False

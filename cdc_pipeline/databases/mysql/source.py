@@ -210,9 +210,7 @@ class MySqlSource(MySqlDatabase, Source):
         table without a key has nothing that makes that harmless, so it waits.
         """
         with self.explained():
-            reader = RawReader(self.url, self.options)
-            if self.hash_salt:
-                self.tell_salt(reader.connection)
+            reader = RawReader(self.engine)
         try:
             yield MySqlSnapshot(reader, self._take_watermark(reader, shape), self)
         finally:
