@@ -59,10 +59,10 @@ class Images:
             (c.name, c.source.name, _unchecked(c, salt), _placeholders(c.source.canonical, unavailable))
             for c in columns
         ]
-        self.checked = {c.source.name: converter(c.source) for c in columns}
-        by_name = {c.name: (c.source.name, _converter(c, salt)) for c in columns}
-        self.key_fields = [by_name[name] for name in shape.key]
+        self.checked = {c.source.name: _converter(c, salt) for c in columns}
         self.columns = {column.name: column for column in columns}
+        origins = [self.columns[name].source.name for name in shape.key]
+        self.key_fields = [(origin, self.checked[origin]) for origin in origins]
         self.key_names = frozenset(origin for origin, _ in self.key_fields)
         self.known = frozenset(origin for _, origin, _, _ in self.fields)
         self.admits = row_filter(shape)
