@@ -23,6 +23,7 @@ from cdc_pipeline.choices import DELETED_AT, NOTHING_CHOSEN, Change
 from cdc_pipeline.condition import Value, parse
 from cdc_pipeline.databases.condition_sql import render
 from cdc_pipeline.databases.definition import Definer, Definition
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, cut, within
 from cdc_pipeline.databases.projected import carried, of_source
 from cdc_pipeline.errors import CdcPipelineError, PositionLost, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Trail, Watermark
@@ -112,16 +113,30 @@ class Dialect(ABC):
     def sha256(self, text: str, *, salted: bool) -> str:
         """The expression for the SHA-256 (hexadecimal digits) of a text, in UTF-8, behind the session's salt."""
 
-    def where(self, shape: TableShape) -> str:
-        """` WHERE …` of the source's rows that are replicated; empty if all are."""
-        if not shape.choices.where:
-            return ""
-        return f" WHERE {render(self, parse(shape.choices.where), filter_columns(shape))}"
+    def where(self, shape: TableShape, keys: KeyRange = WHOLE_TABLE) -> str:
+        """` WHERE …` of the source's rows that are replicated, and in this range; empty if all are."""
+        chosen = render(self, parse(shape.choices.where), filter_columns(shape)) if shape.choices.where else ""
+        both = [f"({condition})" for condition in (chosen, within(self, shape, keys)) if condition]
+        return f" WHERE {' AND '.join(both)}" if both else ""
 
-    def select(self, shape: TableShape, at: str = "") -> str:
+    def select(self, shape: TableShape, keys: KeyRange = WHOLE_TABLE, at: str = "") -> str:
         """The canonical texts of what is replicated; `at` follows the table's name."""
         fields = ", ".join(self.field(column) for column in shape.columns)
-        return f"SELECT {fields} FROM {self.table(shape.table)}{at}{self.where(shape)}"
+        return f"SELECT {fields} FROM {self.table(shape.table)}{at}{self.where(shape, keys)}"
+
+    # -- ranges of the key --------------------------------------------------------------------------------------
+
+    def key_text(self, name: str, type: ColumnType) -> str:
+        """The expression of a key's value, as a text that `key_literal` makes the same value of again."""
+        return self.compare(name, type)
+
+    @abstractmethod
+    def key_literal(self, text: str, type: ColumnType) -> str:
+        """A key's value, to be compared with its column in that one's own order."""
+
+    def nth(self, number: int) -> str:
+        """What follows a query's ORDER BY for nothing but its row of this number, counted from 1."""
+        return f"OFFSET {number - 1} ROWS FETCH NEXT 1 ROWS ONLY"
 
     def field(self, column: Column) -> str:
         """The expression of a column's canonical text, as its owner wants it."""
@@ -294,7 +309,7 @@ class Database(ABC):
 
 
 class Snapshot(ABC):
-    """One consistent view of one table, with the watermark that says which transactions it holds."""
+    """A reader of one consistent view of one table, with the watermark that says which transactions that holds."""
 
     watermark: Watermark
 
@@ -303,8 +318,8 @@ class Snapshot(ABC):
         return shape
 
     @abstractmethod
-    def copy_to(self, shape: TableShape, file: BinaryIO) -> int:
-        """Write every row as COPY text; returns how many. Memory does not grow with the table."""
+    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
+        """Write every row of this range as COPY text; returns how many. Memory does not grow with the table."""
 
 
 class Source(Database):
@@ -386,7 +401,19 @@ class Source(Database):
         """Whether a connector with this offset has delivered everything up to the mark."""
 
     @abstractmethod
-    def snapshot(self, shape: TableShape) -> AbstractContextManager[Snapshot]: ...
+    def snapshots(self, shape: TableShape, most: int) -> AbstractContextManager[Sequence[Snapshot]]:
+        """Readers of one snapshot, at most so many and at least one; each is for one thread."""
+
+    @contextmanager
+    def snapshot(self, shape: TableShape) -> Iterator[Snapshot]:
+        with self.snapshots(shape, 1) as readers:
+            yield readers[0]
+
+    def cut(self, shape: TableShape, after: Key | None, rows: int) -> Key | None:
+        """The key at which a range of so many rows ends that begins after this one; None if there are fewer."""
+        with self.connect() as connection:
+            row = connection.exec_driver_sql(cut(self.dialect, shape, after, rows)).first()
+        return None if row is None or None in row else tuple(str(value) for value in row)
 
     @abstractmethod
     def watermark(self, text: str) -> Watermark:

@@ -12,10 +12,10 @@ from cdc_pipeline.databases.mariadb.binlog import GtidPosition, MariaDbWatermark
 from cdc_pipeline.databases.mariadb.database import MariaDbDatabase
 from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.databases.mysql.reader import RawReader
-from cdc_pipeline.databases.mysql.source import LOG_SETTINGS, MySqlSource
+from cdc_pipeline.databases.mysql.source import LOCK_WAIT_SECONDS, LOG_SETTINGS, MySqlSource
 from cdc_pipeline.databases.mysql.watermark import binlog_order
-from cdc_pipeline.errors import CdcPipelineError
-from cdc_pipeline.model import Check, Position, TableShape, Watermark
+from cdc_pipeline.errors import CdcPipelineError, StatementFailed
+from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
 
 
 class MariaDbSource(MariaDbDatabase, MySqlSource):
@@ -103,13 +103,26 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
     def watermark(self, text: str) -> Watermark:
         return MariaDbWatermark(**json.loads(text))
 
-    def _take_watermark(self, reader: RawReader, shape: TableShape) -> Watermark:
-        with self.explained():
-            reader.start_snapshot()
-            status = reader.fetch("SHOW SESSION STATUS LIKE 'Binlog_snapshot_%'")
-        found = {row[0]: row[1] for row in status}
-        file, pos = found[b"Binlog_snapshot_file"] or b"", found[b"Binlog_snapshot_position"] or b""
+    def _take_watermark(self, readers: Sequence[RawReader], shape: TableShape) -> tuple[Sequence[RawReader], Watermark]:
+        """One reader's snapshot tells its own place in the log. Several see the same rows of the table if they begin
+        while nobody may write it; without the lock, there is one."""
         with self.connect() as connection:
+            if len(readers) > 1 and not self._may_lock(connection, shape.table):
+                readers = readers[:1]
+            with self.explained():
+                for reader in readers:
+                    reader.start_snapshot()
+                status = readers[0].fetch("SHOW SESSION STATUS LIKE 'Binlog_snapshot_%'")
+            connection.exec_driver_sql("UNLOCK TABLES")
+            found = {row[0]: row[1] for row in status}
+            file, pos = found[b"Binlog_snapshot_file"] or b"", found[b"Binlog_snapshot_position"] or b""
             offset = self._position(connection, file.decode(), int(pos))
             strict = bool(self.scalar(connection, "SELECT @@GLOBAL.gtid_strict_mode"))
-        return MariaDbWatermark(offset["file"], offset["pos"], offset.get("gtids", ""), strict)
+        return readers, MariaDbWatermark(offset["file"], offset["pos"], offset.get("gtids", ""), strict)
+
+    def _may_lock(self, connection: Connection, table: TableId) -> bool:
+        connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}")
+        try:
+            return self._locked(connection, table)
+        except StatementFailed:  # the privilege is not granted, and need not be
+            return False

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from cdc_pipeline.condition import Value, moment_of
 from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.key_ranges import KeyRange
 from cdc_pipeline.databases.mysql.charsets import GARBLED, charset_of
 from cdc_pipeline.model import Column, ColumnType, Kind, TableId, TableShape
 
@@ -204,6 +205,18 @@ class MySqlDialect(Dialect):
     def text(self, value: str) -> str:
         return f"CONVERT(x'{value.encode().hex()}' USING utf8mb4)"
 
+    def key_literal(self, text: str, type: ColumnType) -> str:
+        """A text of which the column's collation decides, not its own."""
+        match type.kind:
+            case Kind.INTEGER | Kind.DECIMAL:
+                return f"{Decimal(text):f}"
+            case Kind.BINARY:
+                return f"x'{bytes.fromhex(text).hex()}'"
+        return f"_utf8mb4 x'{text.encode().hex()}'"
+
+    def nth(self, number: int) -> str:
+        return f"LIMIT 1 OFFSET {number - 1}"
+
     def sha256(self, text: str, *, salted: bool) -> str:
         """Without a salt that it shall have, NULL, which a NOT NULL column refuses: never the bare hash."""
         hashed = f"CAST(CONVERT({text} USING utf8mb4) AS BINARY)"
@@ -239,12 +252,12 @@ def load_data(dialect: Dialect, table: TableId, columns: Sequence[tuple[str, Col
     )
 
 
-def select_joined(dialect: Dialect, shape: TableShape, plain: Sequence[Column]) -> str:
+def select_joined(dialect: Dialect, shape: TableShape, plain: Sequence[Column], keys: KeyRange) -> str:
     """`dialect.select`, but the first columns, `plain`, are one field of COPY text. They need nothing escaped."""
     texts = ", ".join(f"IFNULL({dialect.field(column)}, '\\\\N')" for column in plain)
     fields = [f"CONCAT_WS('\\t', {texts})"] if plain else []
     fields += [dialect.field(column) for column in shape.columns[len(plain) :]]
-    return f"SELECT {', '.join(fields)} FROM {dialect.table(shape.table)}{dialect.where(shape)}"
+    return f"SELECT {', '.join(fields)} FROM {dialect.table(shape.table)}{dialect.where(shape, keys)}"
 
 
 def _without_zeros(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any, BinaryIO
@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.json_text import plain_numbers
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
 from cdc_pipeline.databases.mysql import heartbeat
 from cdc_pipeline.databases.mysql import watermark as watermarks
 from cdc_pipeline.databases.mysql.database import MySqlDatabase
@@ -48,11 +49,11 @@ class MySqlSnapshot(Snapshot):
         columns = sorted(shape.columns, key=lambda column: column.canonical.kind in _REWRITTEN)
         return replace(shape, columns=tuple(columns))
 
-    def copy_to(self, shape: TableShape, file: BinaryIO) -> int:
+    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
         plain = list(takewhile(lambda column: column.canonical.kind not in _REWRITTEN, shape.columns))
         rewrites = [_REWRITTEN.get(column.canonical.kind) for column in shape.columns[len(plain) :]]
         with self.database.explained():
-            select = select_joined(self.database.dialect, shape, plain)
+            select = select_joined(self.database.dialect, shape, plain, keys)
             return self.reader.copy_to(select, [*([None] if plain else []), *rewrites], file)
 
 
@@ -201,34 +202,38 @@ class MySqlSource(MySqlDatabase, Source):
         return BinlogTrail.parse(text)
 
     @contextmanager
-    def snapshot(self, shape: TableShape) -> Iterator[MySqlSnapshot]:
-        """One reader's snapshot of one table, taken under a table lock of a few milliseconds.
+    def snapshots(self, shape: TableShape, most: int) -> Iterator[Sequence[MySqlSnapshot]]:
+        """Snapshots of one table, all taken under one table lock of a few milliseconds.
 
         Without the lock a transaction may be in the GTID set but not in the snapshot, or the other way round
-        (measured: 59 of 150 snapshots wrong). If a long transaction withholds the lock, a table with a key takes a
-        low watermark instead: events that the snapshot holds already are then applied again, to the same rows. A
-        table without a key has nothing that makes that harmless, so it waits.
+        (measured: 59 of 150 snapshots wrong). If a long transaction withholds the lock, a table with a key takes one
+        snapshot and a low watermark instead: events that the snapshot holds already are then applied again, to the
+        same rows. A table without a key has nothing that makes that harmless, so it waits.
         """
-        with self.explained():
-            reader = RawReader(self.engine)
-        try:
-            yield MySqlSnapshot(reader, self._take_watermark(reader, shape), self)
-        finally:
-            reader.close()
+        with ExitStack() as stack:
+            readers = []
+            for _ in range(most):
+                with self.explained():
+                    readers.append(RawReader(self.engine))
+                stack.callback(readers[-1].close)
+            readers, watermark = self._take_watermark(readers, shape)
+            yield [MySqlSnapshot(reader, watermark, self) for reader in readers]
 
-    def _take_watermark(self, reader: RawReader, shape: TableShape) -> Watermark:
+    def _take_watermark(self, readers: Sequence[RawReader], shape: TableShape) -> tuple[Sequence[RawReader], Watermark]:
+        """Those that have begun to read, and what they see."""
         with self.connect() as connection:
             connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}")
             while not self._locked(connection, shape.table):
                 if shape.key:
                     low = self._watermark_now(connection)
-                    reader.start_snapshot()
-                    return low
+                    readers[0].start_snapshot()
+                    return readers[:1], low
                 time.sleep(LOCK_WAIT_SECONDS)  # let the writers that queued behind the lock pass
-            reader.start_snapshot()
+            for reader in readers:
+                reader.start_snapshot()
             watermark = self._watermark_now(connection)
             connection.exec_driver_sql("UNLOCK TABLES")
-            return watermark
+            return readers, watermark
 
     def _locked(self, connection: Connection, table: TableId) -> bool:
         try:

@@ -161,6 +161,16 @@ class OracleDialect(Dialect):
     def text(self, value: str) -> str:
         return "'" + value.replace("'", "''") + "'"
 
+    def key_literal(self, text: str, type: ColumnType) -> str:
+        match type.kind:
+            case Kind.INTEGER | Kind.DECIMAL:
+                return f"{Decimal(text):f}"
+            case Kind.BINARY:
+                return f"HEXTORAW('{bytes.fromhex(text).hex()}')"
+            case Kind.DATE | Kind.TIMESTAMP | Kind.INSTANT:
+                return self.literal(text, type)
+        return self.text(text)
+
     def sha256(self, text: str, *, salted: bool) -> str:
         """Never salted: config refuses it, as each place that a session has for a salt shows it to others."""
         return f"LOWER(RAWTOHEX(STANDARD_HASH(UTL_I18N.STRING_TO_RAW({text}, 'AL32UTF8'), 'SHA256')))"

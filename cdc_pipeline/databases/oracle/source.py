@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.base import Snapshot, Source
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
 from cdc_pipeline.databases.oracle import reader
 from cdc_pipeline.databases.oracle.database import OracleDatabase
 from cdc_pipeline.databases.oracle.grants import PACKAGES, VIEWS, Grants
@@ -51,11 +52,11 @@ class OracleSnapshot(Snapshot):
         self.scn = scn
         self.watermark = ScnWatermark(scn)
 
-    def copy_to(self, shape: TableShape, file: BinaryIO) -> int:
+    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
         renderers = [reader.renderer(column) for column in shape.columns]
         count = 0
         with self.database.explained(), self.database.connect() as connection:
-            for rows in reader.batches(connection, self.database.flashback(shape), {"scn": self.scn}):
+            for rows in reader.batches(connection, self.database.flashback(shape, keys), {"scn": self.scn}):
                 texts = ([render(value) for render, value in zip(renderers, row, strict=True)] for row in rows)
                 file.write(copy_text.render(texts))
                 count += len(rows)
@@ -63,8 +64,8 @@ class OracleSnapshot(Snapshot):
 
 
 class OracleSource(OracleDatabase, Source):
-    def flashback(self, shape: TableShape) -> str:
-        return self.dialect.select(shape, " AS OF SCN :scn")
+    def flashback(self, shape: TableShape, keys: KeyRange = WHOLE_TABLE) -> str:
+        return self.dialect.select(shape, keys, at=" AS OF SCN :scn")
 
     def tell_salt(self, connection: Any) -> None:
         """Nothing: config refuses a salt for this source."""
@@ -176,7 +177,7 @@ class OracleSource(OracleDatabase, Source):
         return RedoTrail.parse(text)
 
     @contextmanager
-    def snapshot(self, shape: TableShape) -> Iterator[OracleSnapshot]:
+    def snapshots(self, shape: TableShape, most: int) -> Iterator[Sequence[OracleSnapshot]]:
         with self.connect() as connection:
             scn = self._scn(connection)
-        yield OracleSnapshot(self, scn)
+        yield [OracleSnapshot(self, scn) for _ in range(most)]

@@ -221,6 +221,13 @@ class PostgreSqlDialect(Dialect):
     def text(self, value: str) -> str:
         return "'" + value.replace("'", "''") + "'"  # the session has standard_conforming_strings
 
+    def key_text(self, name: str, type: ColumnType) -> str:
+        return f"{name}::text"
+
+    def key_literal(self, text: str, type: ColumnType) -> str:
+        """Of no type yet: the server reads it as one of the column's."""
+        return self.text(text)
+
     def sha256(self, text: str, *, salted: bool) -> str:
         salt = f"current_setting('{SALT}') || " if salted else ""
         return f"encode(sha256(convert_to({salt}{text}, 'UTF8')), 'hex')"

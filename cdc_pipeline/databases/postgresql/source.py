@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.copy_text import without_control_escapes
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
 from cdc_pipeline.databases.postgresql.catalogue import unpublished
 from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
 from cdc_pipeline.databases.postgresql.definition import VERSION_18, server_version
@@ -38,9 +39,9 @@ class PostgreSqlSnapshot(Snapshot):
         self.watermark = watermark
         self.database = database
 
-    def copy_to(self, shape: TableShape, file: BinaryIO) -> int:
+    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
         with self.database.explained(), closing(self.connection.connection.cursor()) as cursor:
-            select = self.database.dialect.select(shape)
+            select = self.database.dialect.select(shape, keys)
             cursor.copy_expert(f"COPY ({select}) TO STDOUT", _CopySink(file), size=1 << 16)  # type: ignore[attr-defined]
             return cursor.rowcount
 
@@ -210,8 +211,17 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
         return WalTrail.parse(text)
 
     @contextmanager
-    def snapshot(self, shape: TableShape) -> Iterator[PostgreSqlSnapshot]:
-        connection = self.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with connection:
-            taken = self.scalar(connection, "SELECT pg_current_snapshot()::text")
-            yield PostgreSqlSnapshot(connection, SnapshotWatermark.parse(taken), self)
+    def snapshots(self, shape: TableShape, most: int) -> Iterator[Sequence[PostgreSqlSnapshot]]:
+        """The first reader's transaction takes the snapshot, and hands it to the others."""
+        with ExitStack() as stack:
+            first = stack.enter_context(self._reader())
+            watermark = SnapshotWatermark.parse(self.scalar(first, "SELECT pg_current_snapshot()::text"))
+            others = [stack.enter_context(self._reader()) for _ in range(most - 1)]
+            if others:
+                exported = self.scalar(first, "SELECT pg_export_snapshot()")
+                for other in others:
+                    other.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{exported}'")
+            yield [PostgreSqlSnapshot(connection, watermark, self) for connection in (first, *others)]
+
+    def _reader(self) -> Connection:
+        return self.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
