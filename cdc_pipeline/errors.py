@@ -105,6 +105,12 @@ class ResyncOvertaken(CdcPipelineError):
     hint = "Sync it again."
 
 
+class CopyOvertaken(CdcPipelineError):
+    """The copy of {table} lost the connection that kept others away, and another one is copying it now."""
+
+    hint = "Nothing is to be done: that one goes on."
+
+
 class TableBusy(CdcPipelineError):
     """Target {table} could not be replaced, because others kept it locked: {reason}"""
 

@@ -185,6 +185,12 @@ class TableShape:
         return tuple(column.name for column in self.columns)
 
     @property
+    def key_columns(self) -> list[Column]:
+        """In the key's order."""
+        columns = {column.name: column for column in self.columns}
+        return [columns[name] for name in self.key]
+
+    @property
     def fingerprint(self) -> str:
         """Changes if and only if a column of the source that is replicated, the key or the owner's choices do."""
         columns = [[c.source.name, c.source.declared, c.nullable] for c in self.columns]

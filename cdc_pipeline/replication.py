@@ -17,6 +17,7 @@ from cdc_pipeline.capture.registration import Registration
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.copying.completion import make_foreign_keys
 from cdc_pipeline.copying.copy import Copier, CopyResult, OnProgress
+from cdc_pipeline.copying.ranges import Cutting
 from cdc_pipeline.errors import (
     CannotJoin,
     CdcPipelineError,
@@ -193,6 +194,7 @@ class Replication:
         copier = Copier(
             parts.source, parts.target, parts.state, parts.broker, self.say, on_progress,
             ignores_changes=self.config.ignores_changes,
+            cutting=Cutting(self.config.range_rows, self.config.parallel_ranges),
         )  # fmt: skip
         done = rows = total = 0
         parallel = min(self.config.parallel_tables, max(1, len(tables)))

@@ -117,6 +117,7 @@ def _table(
         "state": record.state,
         "rows_copied": record.rows,
         "copy_seconds": round(record.seconds, 2),
+        "copy_phases": {phase: round(seconds, 2) for phase, seconds in record.phases.items()},
         "inserted": sum(o.inserted for o in mine),
         "updated": sum(o.updated for o in mine),
         "deleted": sum(o.deleted for o in mine),

@@ -18,8 +18,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
@@ -47,6 +47,7 @@ class Swap:
     rows: int
     bytes: int
     seconds: float
+    phases: Mapping[str, float] = field(default_factory=dict)  # its parts: read, write, index
 
     def to_text(self) -> str:
         return json.dumps({**asdict(self), "ends": list(self.ends.items())})
@@ -62,7 +63,8 @@ class Swap:
 def alone(state: State, source: TableId, on_wait: Callable[[], None]) -> Iterator[None]:
     """One copy of a table at a time, from its beginning to its end. Another one is waited for; a killed one's hold ends
     with its connection. The consumer does not wait for this."""
-    with state.target.connect() as connection:
+    connection = state.target.connect()
+    try:
         waits = False
         while not state.hold(connection, source):
             connection.rollback()
@@ -71,6 +73,9 @@ def alone(state: State, source: TableId, on_wait: Callable[[], None]) -> Iterato
             waits = True
             time.sleep(WAIT_SECONDS)
         yield
+    finally:
+        with suppress(CdcPipelineError):  # the connection was lost: whatever was done since then has told by itself
+            connection.close()
 
 
 def announce(state: State, swap: Swap) -> None:
@@ -85,10 +90,11 @@ def announce(state: State, swap: Swap) -> None:
 def conclude(state: State, connection: Connection, swap: Swap, after: TableState) -> None:
     """Step 3, in the caller's transaction, which holds the topic."""
     state.move_table(
-        connection, swap.source, after, watermark=swap.watermark, shape=swap.shape, swap=None,
+        connection, swap.source, after, watermark=swap.watermark, shape=swap.shape, swap=None, copying=None,
         rows_copied=swap.rows, bytes_copied=swap.bytes, seconds=swap.seconds,
         target_schema=swap.target.schema, target_table=swap.target.name,
     )  # fmt: skip
+    state.note_phases(connection, swap.source, swap.phases)
     state.rewind(connection, swap.topic, swap.ends)
 
 

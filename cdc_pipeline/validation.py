@@ -243,7 +243,7 @@ def _data_problem(parts: Parts, table: Replicated, records: Mapping[TableId, Tab
     """Refuse rows of which nobody knows which changes they hold."""
     record = records.get(table.source)
     ours = record is not None and record.target == table.target
-    if ours and record is not None and (record.watermark or record.state in IN_COPY):
+    if ours and record is not None and (record.watermark or record.state in IN_COPY or record.copying):
         return ""
     rows = parts.target.count(table.target)
     return str(TargetNotEmpty(target=table.target, table=table.source, rows=rows)) if rows else ""

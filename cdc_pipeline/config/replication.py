@@ -33,6 +33,10 @@ class ReplicationConfig(Model):
     hash_salt: SecretStr | None = Field(None, description="a secret in front of each text that is hashed")
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
+    range_rows: int = Field(
+        100_000, ge=1, description="a table of more rows is copied in ranges of its primary key, several at a time"
+    )
+    parallel_ranges: int = Field(4, ge=1, le=64, description="how many ranges of one table are copied at a time")
     foreign_keys: bool = Field(False, description="make the source's foreign keys in the target too")
     schema_changes: Literal["evolve", "stop", "ignore"] = Field(
         "evolve", description="whether a table that changes in the source is synced again by itself, stops, or goes on"

@@ -5,26 +5,29 @@ other one as follows:
 2. Note the end of its topic. What is before it is older than the snapshot to come.
 3. Open the snapshot; its watermark says which transactions it holds.
 4. In one target transaction: empty the table, load the snapshot, store the watermark and the noted end of the topic.
+   Of a large table the ranges are loaded first, each in a transaction of its own (load.py).
 5. Make the secondary indexes that are missing (completion.py). From here on the consumer may have the table.
 
-Killed before the commit of 4, the target holds what it held before, and the state says that a copy was on its way:
-the next start copies again. Killed in 5, the state is LOADED, and the next start goes on with 5.
+Killed before the commit of 4, the target holds what it held before, or some ranges, and the state says that a copy was
+on its way: the next start copies again, or goes on. Killed in 5, the state is LOADED: the next start goes on with 5.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cdc_pipeline import swaps
 from cdc_pipeline.copying.completion import complete
+from cdc_pipeline.copying.load import Load
+from cdc_pipeline.copying.ranges import Cutting
 from cdc_pipeline.copying.resync import Resync, is_live, planned
-from cdc_pipeline.copying.transfer import OnRows, transfer
+from cdc_pipeline.copying.transfer import OnRows
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.target import Target
-from cdc_pipeline.errors import CdcPipelineError, GeneratedColumnMissing
+from cdc_pipeline.errors import CdcPipelineError, CopyOvertaken, GeneratedColumnMissing
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape
 from cdc_pipeline.projection import common, filter_columns, not_common, project
@@ -51,6 +54,7 @@ class CopyResult:
     shape: TableShape | None = None
     error: CdcPipelineError | None = None
     notes: tuple[str, ...] = ()  # what of the source's definition the target goes without
+    phases: Mapping[str, float] = field(default_factory=dict)  # seconds: read, write, index
 
     @property
     def rows_per_second(self) -> float:
@@ -70,9 +74,11 @@ class Copier:
         on_progress: OnProgress = lambda *_: None,
         *,
         ignores_changes: bool = False,
+        cutting: Cutting | None = None,
     ) -> None:
         """With `ignores_changes` a table that streams is skipped whatever has become of its source's columns."""
         self.ignores_changes = ignores_changes
+        self.cutting = cutting or Cutting()
         self.source = source
         self.target = target
         self.state = state
@@ -96,6 +102,8 @@ class Copier:
     def _copy_safely(self, table: Replicated, *, force: bool, adopt: bool) -> CopyResult:
         try:
             return self.copy(table, force=force, adopt=adopt)
+        except CopyOvertaken as error:  # how the table stands is the other copy's to say
+            return CopyResult(table, "failed", error=error)
         except CdcPipelineError as error:
             self._remember_failure(table, error)
             return CopyResult(table, "failed", error=error)
@@ -137,8 +145,9 @@ class Copier:
         if is_loaded and record.shape and record.shape.fingerprint == shape.fingerprint:
             watermark = record.watermark or ""
             result = CopyResult(
-                table, "copied", source_rows, target_rows, record.rows, watermark=watermark, shape=shape
-            )
+                table, "copied", source_rows, target_rows, record.rows, watermark=watermark, shape=shape,
+                phases=record.phases,
+            )  # fmt: skip
         else:
             result = self._load(table, shape, source_rows, target_rows)
         return self._complete(result, shape, notes)
@@ -165,16 +174,18 @@ class Copier:
 
     def _complete(self, result: CopyResult, shape: TableShape, notes: Sequence[str]) -> CopyResult:
         """Step 5. Does nothing if another copy has taken the table meanwhile: that one completes it."""
-        table = result.table
+        table, began, phases = result.table, time.monotonic(), result.phases
         with self.target.connect() as connection:
             self.state.lock_topic(connection, table.topic)
             if self.state.is_loaded(connection, table.source, result.watermark):
                 notes = [*notes, *complete(self.source, self.target, table, shape)]
+                phases = {**phases, "index": round(phases.get("index", 0.0) + time.monotonic() - began, 3)}
                 self.state.move_table(connection, table.source, TableState.COPIED)
+                self.state.note_phases(connection, table.source, phases)
             connection.commit()
         for note in notes:
             self.say(f"{table.source}: {note}")
-        return replace(result, notes=tuple(notes))
+        return replace(result, notes=tuple(notes), phases=phases)
 
     def _resync(
         self, table: Replicated, record: TableRecord, shape: TableShape, source_rows: int, target_rows: int,
@@ -184,13 +195,14 @@ class Copier:
         if there is None:
             raise CdcPipelineError(reason=f"target table {table.target} is gone; copy {table.source} again")
         plan = planned(self.target, record, shape, there)
-        resync = Resync(self.source, self.target, self.state, self.broker, self.say, table, shape)
-        done, more = resync.run(plan, self._reporter(table, source_rows))
+        resync = Resync(self.source, self.target, self.state, self.broker, self.say, table, shape, self.cutting)
+        done, more = resync.run(plan, source_rows, self._reporter(table, source_rows))
         self.on_progress(table.source, done.rows, done.rows)
         self.say(f"{table.source}: Synced {done.rows} rows to {table.target.name} in {done.seconds:.1f} s")
         method, outcome = f"{self.target.load_method()}; {plan}", "reloaded" if target_rows else "copied"
         result = CopyResult(
-            table, outcome, source_rows, target_rows, done.rows, done.bytes, done.seconds, done.watermark, method, shape
+            table, outcome, source_rows, target_rows, done.rows, done.bytes, done.seconds, done.watermark, method,
+            shape, phases=done.phases,
         )  # fmt: skip
         return self._complete(result, shape, [*notes, *more])
 
@@ -209,28 +221,16 @@ class Copier:
         started = time.monotonic()
         self._take_from_consumer(table)
         ends = self._topic_ends(table)
-        on_rows = self._reporter(table, source_rows)
-        with self.source.snapshot(shape) as snapshot, self.target.connect() as connection:
-            self.state.lock_topic(connection, table.topic)
-            if not self.target.is_empty(table.target):  # counted before the consumer let go
-                self.target.truncate(connection, table.target)
-            rows, size = transfer(snapshot, shape, self.target, connection, table.target, on_rows)
-            seconds = time.monotonic() - started
-            watermark = snapshot.watermark.to_text()
-            self.state.move_table(
-                connection, table.source, TableState.LOADED, watermark=watermark, shape=shape.to_json(),
-                rows_copied=rows, bytes_copied=size, seconds=seconds,
-                target_schema=table.target.schema, target_table=table.target.name,
-            )  # fmt: skip
-            self.state.rewind(connection, table.topic, ends)
-            connection.commit()
-        self.on_progress(table.source, rows, rows)
-        self.say(f"{table.source}: Synced {rows} rows to {table.target.name} in {seconds:.1f} s")
-        outcome = "reloaded" if target_rows else "copied"
-        method = self.target.load_method()
+        load = Load(self.source, self.target, self.state, self.say, table, shape, ends, self.cutting)
+        record = self.state.table_records()[table.source]
+        done, watermark = load.run(record, source_rows, target_rows, self._reporter(table, source_rows))
+        seconds = time.monotonic() - started
+        self.on_progress(table.source, done.rows, done.rows)
+        self.say(f"{table.source}: Synced {done.rows} rows to {table.target.name} in {seconds:.1f} s")
         return CopyResult(
-            table, outcome, source_rows, target_rows, rows, size, time.monotonic() - started, watermark, method, shape
-        )
+            table, "reloaded" if target_rows else "copied", source_rows, target_rows, done.rows, done.bytes, seconds,
+            watermark, self.target.load_method(), shape, phases=done.phases,
+        )  # fmt: skip
 
     def _adopt(self, table: Replicated, shape: TableShape, source_rows: int, target_rows: int) -> CopyResult:
         """The owner vouches that the target equals the source: take a watermark, copy nothing. The state changes once,
@@ -240,7 +240,7 @@ class Copier:
             watermark = snapshot.watermark.to_text()
             self.state.lock_topic(connection, table.topic)
             self.state.move_table(
-                connection, table.source, TableState.COPIED, watermark=watermark, shape=shape.to_json()
+                connection, table.source, TableState.COPIED, watermark=watermark, shape=shape.to_json(), copying=None
             )
             self.state.rewind(connection, table.topic, ends)
             connection.commit()

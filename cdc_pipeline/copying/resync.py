@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cdc_pipeline import swaps
 from cdc_pipeline.copying.completion import complete
-from cdc_pipeline.copying.transfer import OnRows, transfer
-from cdc_pipeline.databases.base import Dialect, Source
+from cdc_pipeline.copying.ranges import Cutting, Note, RangedTransfer
+from cdc_pipeline.copying.transfer import OnRows, Transferred, transfer
+from cdc_pipeline.databases.base import Dialect, Snapshot, Source
 from cdc_pipeline.databases.replacer import Swapper
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, ResyncImpossible, TableBusy
@@ -104,39 +105,60 @@ class Resync:
     say: Callable[[str], None]
     table: Replicated
     shape: TableShape
+    cutting: Cutting
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
-    def run(self, plan: Plan, on_rows: OnRows) -> tuple[Swap, list[str]]:
+    def run(self, plan: Plan, source_rows: int, on_rows: OnRows) -> tuple[Swap, list[str]]:
         """Returns what the table is now, and notes on what it goes without."""
         table = self.table
         self.say(f"{table.source}: Re-sync while {table.target} serves: {plan}")
         try:
-            return self._run(plan, on_rows)
+            return self._run(plan, source_rows, on_rows)
         finally:
             self._drop_leftovers()
 
-    def _run(self, plan: Plan, on_rows: OnRows) -> tuple[Swap, list[str]]:
+    def _run(self, plan: Plan, source_rows: int, on_rows: OnRows) -> tuple[Swap, list[str]]:
         table, started = self.table, time.monotonic()
         self._begin()
         ends = {partition: end for (_, partition), end in self.broker.ends([table.topic]).items()}
         shadow = self.target.replacer.shadow(table.target, self.id, to_swap=plan.swapper is not None)
         fingerprint = self._fingerprint(plan)
         notes = self._make_shadow(plan, shadow)
-        with self.source.snapshot(self.shape) as snapshot, self.target.connect() as connection:
-            with connection.begin():  # told: the bulk load goes past SQLAlchemy, which would not know of it
-                rows, size = transfer(
-                    snapshot, self.shape, self.target, connection, shadow, on_rows, shown_as=table.target
-                )
-            watermark = snapshot.watermark.to_text()
+        in_ranges = self.cutting.applies(source_rows, self.shape)
+        with self.source.snapshots(self.shape, self.cutting.readers if in_ranges else 1) as readers:
+            watermark = readers[0].watermark.to_text()
+            if in_ranges:
+                note = Note(watermark, self.shape.to_json(), str(shadow), ends)
+                rows = self.cutting.rows(source_rows, scattered=self.source.is_scattered(self.shape))
+                done = self._load_ranges(note, readers, shadow, rows, on_rows)
+            else:
+                done = self._load(readers[0], shadow, on_rows)
+        began = time.monotonic()
         if plan.swapper:
             notes += plan.swapper.finish(table.target, shadow, anew=not plan.fits)
             notes += complete(self.source, self.target, table, self.shape, made_in=shadow)
         swap = Swap(
             self.id, table.source, table.target, table.topic, shadow, plan.swapper is not None, watermark,
-            self.shape.to_json(), ends, rows, size, time.monotonic() - started,
+            self.shape.to_json(), ends, done.rows, done.bytes, time.monotonic() - started,
+            {**done.phases, "index": round(time.monotonic() - began, 3)},
         )  # fmt: skip
         self._replace(plan, swap, fingerprint)
         return replace(swap, seconds=time.monotonic() - started), notes
+
+    def _load(self, snapshot: Snapshot, shadow: TableId, on_rows: OnRows) -> Transferred:
+        with self.target.connect() as connection, connection.begin():  # the bulk load goes past SQLAlchemy
+            return transfer(snapshot, self.shape, self.target, connection, shadow, on_rows, self.table.target)
+
+    def _load_ranges(
+        self, note: Note, readers: Sequence[Snapshot], shadow: TableId, rows: int, on_rows: OnRows
+    ) -> Transferred:
+        with self.target.connect() as connection:
+            self.state.note_copying(connection, self.table.source, note.to_text())
+            connection.commit()
+        ranged = RangedTransfer(
+            self.source, self.target, self.state, self.say, self.shape, shadow, note, self.table.target
+        )  # fmt: skip
+        return ranged.run(readers, rows, on_rows)
 
     def _begin(self) -> None:
         """A table whose stream has failed stays so: its consumer would only fail again."""

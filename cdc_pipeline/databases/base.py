@@ -23,7 +23,7 @@ from cdc_pipeline.choices import DELETED_AT, NOTHING_CHOSEN, Change
 from cdc_pipeline.condition import Value, parse
 from cdc_pipeline.databases.condition_sql import render
 from cdc_pipeline.databases.definition import Definer, Definition
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, cut, within
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, cut, key_columns, within
 from cdc_pipeline.databases.projected import carried, of_source
 from cdc_pipeline.errors import CdcPipelineError, PositionLost, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Trail, Watermark
@@ -116,7 +116,7 @@ class Dialect(ABC):
     def where(self, shape: TableShape, keys: KeyRange = WHOLE_TABLE) -> str:
         """` WHERE …` of the source's rows that are replicated, and in this range; empty if all are."""
         chosen = render(self, parse(shape.choices.where), filter_columns(shape)) if shape.choices.where else ""
-        both = [f"({condition})" for condition in (chosen, within(self, shape, keys)) if condition]
+        both = [f"({condition})" for condition in (chosen, within(self, key_columns(shape), keys)) if condition]
         return f" WHERE {' AND '.join(both)}" if both else ""
 
     def select(self, shape: TableShape, keys: KeyRange = WHOLE_TABLE, at: str = "") -> str:
@@ -313,6 +313,10 @@ class Snapshot(ABC):
 
     watermark: Watermark
 
+    @abstractmethod
+    def is_held(self) -> bool:
+        """Whether it can still be read."""
+
     def arranged(self, shape: TableShape) -> TableShape:
         """The shape with its columns in the order in which they are read fastest."""
         return shape
@@ -408,6 +412,11 @@ class Source(Database):
     def snapshot(self, shape: TableShape) -> Iterator[Snapshot]:
         with self.snapshots(shape, 1) as readers:
             yield readers[0]
+
+    def is_scattered(self, shape: TableShape) -> bool:
+        """Whether rows that follow each other in the key's order lie apart, so that to read a range of them is to walk
+        through the whole table."""
+        return False
 
     def cut(self, shape: TableShape, after: Key | None, rows: int) -> Key | None:
         """The key at which a range of so many rows ends that begins after this one; None if there are fewer."""

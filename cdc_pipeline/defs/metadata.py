@@ -36,6 +36,7 @@ def of_copy(result: CopyResult, *, forced: bool) -> Metadata:
         "rows": result.rows,
         "seconds": round(result.seconds, 2),
         "rows_per_second": round(result.rows_per_second),
+        **{f"{phase}_seconds": round(seconds, 2) for phase, seconds in result.phases.items()},
         "bytes": result.bytes,
         "forced": forced,
         "source_rows": result.source_rows,

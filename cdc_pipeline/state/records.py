@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -59,6 +60,8 @@ class TableRecord:
     bytes: int
     seconds: float
     error: str
+    copying: str = ""  # what a copy in ranges has done so far (copying/ranges.py); until it has ended, or begins anew
+    phases: Mapping[str, float] = field(default_factory=dict)  # seconds of the last copy: read, write, index
     swap: str = ""  # what is about to take the table's place (swaps.py); nobody may consume it until that is settled
 
 

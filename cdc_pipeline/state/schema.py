@@ -71,6 +71,8 @@ class StateTables:
             Column("error", _LONG),
             Column("changed_at", DateTime, nullable=False),
             Column("swap", _LONG),
+            Column("copying", _LONG),
+            Column("phases", _LONG),
         )
         # One row for each table, for nothing but to be locked: by its copy, from beginning to end.
         self.copies = table("copies", name("source_schema", 130), name("source_table", 130))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select, update
@@ -49,6 +50,8 @@ class Lifecycle(Offsets):
                 bytes=row.bytes_copied,
                 seconds=row.seconds,
                 error=row.error or "",
+                copying=row.copying or "",
+                phases=json.loads(row.phases) if row.phases else {},
                 swap=row.swap or "",
             )
             for row in rows
@@ -118,6 +121,17 @@ class Lifecycle(Offsets):
         every consumer's claim locks all of the rows."""
         query = select(self.tables.c.state, self.tables.c.watermark).where(*self._is(source))
         return tuple(connection.execute(query).one()) == (TableState.LOADED, watermark)
+
+    def copying_of(self, connection: Connection, source: TableId) -> str:
+        """What a copy in ranges has noted, locked until the caller's transaction ends."""
+        query = select(self.tables.c.copying).where(*self._is(source)).with_for_update()
+        return connection.execute(query).scalar_one() or ""
+
+    def note_copying(self, connection: Connection, source: TableId, copying: str | None) -> None:
+        connection.execute(update(self.tables).where(*self._is(source)).values(copying=copying))
+
+    def note_phases(self, connection: Connection, source: TableId, phases: Mapping[str, float]) -> None:
+        connection.execute(update(self.tables).where(*self._is(source)).values(phases=json.dumps(phases)))
 
     def swap_of(self, connection: Connection, source: TableId) -> str:
         return connection.execute(select(self.tables.c.swap).where(*self._is(source))).scalar_one() or ""

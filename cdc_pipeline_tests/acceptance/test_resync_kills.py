@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -61,9 +61,9 @@ def steps(target: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 @contextmanager
-def killed(made: Scenario, *step: str) -> Iterator[None]:
-    """A re-sync of `stock` reaches the step and is killed there."""
-    command = [sys.executable, "-c", HALTING, *step, "resync", "stock"]
+def killed(made: Scenario, *step: str, command: Sequence[str] = ("resync", "stock")) -> Iterator[None]:
+    """A re-sync of `stock`, or another command, reaches the step and is killed there."""
+    command = [sys.executable, "-c", HALTING, *step, *command]
     with subprocess.Popen(
         command, env=made.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

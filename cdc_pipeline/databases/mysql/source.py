@@ -44,6 +44,14 @@ class MySqlSnapshot(Snapshot):
         self.watermark = watermark
         self.database = database
 
+    def is_held(self) -> bool:
+        try:
+            with self.database.explained():
+                self.reader.fetch("SELECT 1")
+        except CdcPipelineError:
+            return False
+        return True
+
     def arranged(self, shape: TableShape) -> TableShape:
         """First the columns whose texts need no rewriting, which the server hands out as one."""
         columns = sorted(shape.columns, key=lambda column: column.canonical.kind in _REWRITTEN)

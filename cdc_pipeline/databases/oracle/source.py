@@ -52,6 +52,10 @@ class OracleSnapshot(Snapshot):
         self.scn = scn
         self.watermark = ScnWatermark(scn)
 
+    def is_held(self) -> bool:
+        """As long as the server keeps what it needs to undo."""
+        return True
+
     def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
         renderers = [reader.renderer(column) for column in shape.columns]
         count = 0
@@ -169,6 +173,9 @@ class OracleSource(OracleDatabase, Source):
 
     def reached(self, offset: Mapping[str, Any], mark: Position) -> bool:
         return has_reached(offset, int(mark.offset["scn"]))
+
+    def is_scattered(self, shape: TableShape) -> bool:
+        return True  # a heap, of which nobody has been asked
 
     def watermark(self, text: str) -> Watermark:
         return ScnWatermark(json.loads(text)["scn"])

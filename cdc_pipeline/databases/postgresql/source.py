@@ -20,7 +20,10 @@ from cdc_pipeline.databases.postgresql.heartbeat import PREFIX
 from cdc_pipeline.databases.postgresql.identity import FULL, identity_checks, relations
 from cdc_pipeline.databases.postgresql.trail import WalTrail
 from cdc_pipeline.databases.postgresql.watermark import SnapshotWatermark
-from cdc_pipeline.model import Check, Position, TableId, TableShape, Trail, Watermark
+from cdc_pipeline.errors import CdcPipelineError
+from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail, Watermark
+
+ORDERLY = 0.5  # a correlation of keys and places from which on a range is read in less than a walk through all
 
 
 class _CopySink:
@@ -38,6 +41,13 @@ class PostgreSqlSnapshot(Snapshot):
         self.connection = connection
         self.watermark = watermark
         self.database = database
+
+    def is_held(self) -> bool:
+        try:
+            self.database.scalar(self.connection, "SELECT 1")
+        except CdcPipelineError:
+            return False
+        return True
 
     def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
         with self.database.explained(), closing(self.connection.connection.cursor()) as cursor:
@@ -147,7 +157,9 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
             # A change in a partition comes under the name of the partitioned table, in its columns.
             options = "publish_via_partition_root = true"
             options += ", publish_generated_columns = stored" if server_version(connection) >= VERSION_18 else ""
-            if exists:  # an earlier version of ours may have made it without, and then it names the partitions
+            # An earlier version of ours may have made it without, and then it names the partitions. Not each time: that
+            # is a transaction, and a copy that was killed goes on only where there was none.
+            if exists and not self._has_options(connection, slot):
                 connection.exec_driver_sql(f"ALTER PUBLICATION {publication} SET ({options})")
             query = text("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = :name")
             published = {TableId(*row) for row in connection.execute(query, {"name": slot})}
@@ -159,6 +171,11 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
             connection.commit()
             if exists and missing:
                 self._wait_for_older_transactions(connection)
+
+    def _has_options(self, connection: Connection, publication: str) -> bool:
+        stored = "pubgencols = 's'" if server_version(connection) >= VERSION_18 else "true"
+        query = text(f"SELECT pubviaroot AND {stored} FROM pg_publication WHERE pubname = :name")
+        return bool(connection.execute(query, {"name": publication}).scalar())
 
     def _wait_for_older_transactions(self, connection: Connection) -> None:
         """A change made before the publication knew its table is not decoded, though its transaction may commit
@@ -209,6 +226,20 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
 
     def trail(self, text: str | None) -> Trail:
         return WalTrail.parse(text)
+
+    def is_scattered(self, shape: TableShape) -> bool:
+        """By the statistics of the key's first column (pg_stats: 1 and -1 are the key's own order); where there are
+        none, numbers and times are taken to be in the order in which rows came."""
+        first = shape.key_columns[0].source
+        query = text(
+            "SELECT correlation FROM pg_stats WHERE schemaname = :schema AND tablename = :name AND attname = :column"
+        )
+        place = {"schema": shape.table.schema, "name": shape.table.name, "column": first.name}
+        with self.connect() as connection:
+            correlation = connection.execute(query, place).scalar()
+        if correlation is None:
+            return first.canonical.kind in (Kind.TEXT, Kind.UUID, Kind.BINARY)
+        return abs(correlation) < ORDERLY
 
     @contextmanager
     def snapshots(self, shape: TableShape, most: int) -> Iterator[Sequence[PostgreSqlSnapshot]]:

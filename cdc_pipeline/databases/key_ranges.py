@@ -1,0 +1,85 @@
+"""A table in ranges of its primary key, each to be read by itself. Pure SQL text.
+
+Ranges are cut by counting keys in the order of the key's own index, so they have equally many rows however the keys are
+spread. What is cut is the order of keys, not a state of the table: rows may come and go meanwhile, each has one range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cdc_pipeline.model import Column, Kind, TableShape
+
+if TYPE_CHECKING:
+    from cdc_pipeline.databases.base import Dialect
+
+Key = tuple[str, ...]  # the texts of a key's columns, as `Dialect.key_text` gives them
+
+# An ENUM is in another order than its texts, as is a text with rules of its own; of the others, no text says exactly
+# which value is meant.
+CUT_KINDS = {
+    Kind.INTEGER, Kind.DECIMAL, Kind.TEXT, Kind.UUID, Kind.BINARY, Kind.DATE, Kind.TIMESTAMP, Kind.INSTANT,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """The rows whose keys come after one key, and not after another. None: as far as there are rows."""
+
+    after: Key | None = None
+    upto: Key | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.after is None and self.upto is None
+
+
+WHOLE_TABLE = KeyRange()
+
+
+def can_be_cut(shape: TableShape) -> bool:
+    key = [column.canonical for column in key_columns(shape)]
+    return bool(key) and all(t.kind in CUT_KINDS and not (t.kind is Kind.TEXT and t.native) for t in key)
+
+
+def key_columns(shape: TableShape) -> list[Column]:
+    """As the source has them."""
+    return [column.source for column in shape.key_columns]
+
+
+def is_same_order(shape: TableShape) -> bool:
+    """Whether every database has these keys in the same order, and spells them the same."""
+    return all(column.canonical.kind in (Kind.INTEGER, Kind.DECIMAL) for column in key_columns(shape))
+
+
+def within(dialect: Dialect, columns: Sequence[Column], keys: KeyRange) -> str:
+    """The condition on a table's rows that they lie in this range, by the key's columns; empty for the whole table."""
+    parts = []
+    if keys.after is not None:
+        parts.append(_beyond(dialect, columns, keys.after, ">"))
+    if keys.upto is not None:
+        parts.append(_beyond(dialect, columns, keys.upto, "<", or_equal=True))
+    return " AND ".join(parts)
+
+
+def cut(dialect: Dialect, shape: TableShape, after: Key | None, rows: int) -> str:
+    """The query for the key at which a range of so many rows ends that begins after this one."""
+    columns = key_columns(shape)
+    texts = ", ".join(dialect.key_text(dialect.quote(column.name), column.canonical) for column in columns)
+    condition = within(dialect, columns, KeyRange(after))
+    where = f" WHERE {condition}" if condition else ""
+    order = dialect.columns([column.name for column in columns], "t.")  # not the texts, which may have these names too
+    return f"SELECT {texts} FROM {dialect.table(shape.table)} t{where} ORDER BY {order} {dialect.nth(rows)}"
+
+
+def _beyond(dialect: Dialect, columns: Sequence[Column], key: Key, operator: str, *, or_equal: bool = False) -> str:
+    """`a > 1`, and of a key of two columns `a >= 1 AND (a > 1 OR (b > 2))`: so every server finds the range in the
+    key's index, which MySQL does not for `(a, b) > (1, 2)`."""
+    (first, *more), (text, *rest) = columns, key
+    name, value = dialect.quote(first.name), dialect.key_literal(text, first.canonical)
+    if not more:
+        return f"{name} {operator}{'=' if or_equal else ''} {value}"
+    beyond = _beyond(dialect, more, tuple(rest), operator, or_equal=or_equal)
+    return f"{name} {operator}= {value} AND ({name} {operator} {value} OR ({beyond}))"
