@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cdc_pipeline.copying.ranges import Note
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.quarantine import WAITS, Quarantine
-from cdc_pipeline.state import ACTIVE, ConsumerRecord, OffsetRecord, TableRecord
+from cdc_pipeline.state import ACTIVE, ConsumerRecord, OffsetRecord, TableRecord, TableState
 
 
 def get_unified_status(parts: Parts) -> dict[str, Any]:
@@ -97,6 +98,12 @@ def _beat_age(parts: Parts) -> float | None:
     return max(0.0, now - beat)
 
 
+def _rows_copied(record: TableRecord) -> int:
+    """In a copy by ranges, those that are there."""
+    under_way = Note.of(record) if record.state is TableState.COPYING else None
+    return under_way.total.rows if under_way else record.rows
+
+
 def _table(
     parts: Parts,
     record: TableRecord,
@@ -115,7 +122,7 @@ def _table(
         "target": str(record.target),
         "topic": topic,
         "state": record.state,
-        "rows_copied": record.rows,
+        "rows_copied": _rows_copied(record),
         "copy_seconds": round(record.seconds, 2),
         "copy_phases": {phase: round(seconds, 2) for phase, seconds in record.phases.items()},
         "inserted": sum(o.inserted for o in mine),

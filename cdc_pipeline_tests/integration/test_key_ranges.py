@@ -16,6 +16,7 @@ from cdc_pipeline.databases.key_ranges import KeyRange
 from cdc_pipeline.errors import CopyOvertaken
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import TableState
+from cdc_pipeline.status import get_unified_status
 from cdc_pipeline_tests.acceptance.test_resync_kills import killed
 from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.workload import Writer, running, wait_for_transactions
@@ -152,7 +153,12 @@ def test_a_killed_copy_goes_on(
     assert record.state is TableState.COPYING
     assert note is not None
     assert len(note.done) == 1
+    (told,) = get_unified_status(replication.parts)["tables"]
+    assert told["rows_copied"] == note.total.rows
     copied(replication)
+    (told,) = get_unified_status(replication.parts)["tables"]
+    assert told["rows_copied"] == ROWS
+    assert told["copy_phases"].keys() == {"read", "write", "index"}
     assert "goes on with a copy that was killed" in caplog.text
     assert sum(rows for _, rows in loaded["stock"]) == ROWS - note.total.rows
     made.assert_equal(replication)
