@@ -67,6 +67,7 @@ def consuming(replication: Replication, stop: threading.Event | None = None) -> 
     finally:
         stop.set()
         consumer.join()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("writer")] == []
     vars(progress).update(vars(ended[0]))
 
 

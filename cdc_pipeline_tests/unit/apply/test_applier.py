@@ -16,6 +16,7 @@ from confluent_kafka import Message, TopicPartition
 from cdc_pipeline.apply.applier import Applier
 from cdc_pipeline.apply.assignment import Assignment, TableStream
 from cdc_pipeline.apply.batch import BatchBuilder
+from cdc_pipeline.apply.decode import MOVED_FROM
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.mysql.trail import BinlogTrail
@@ -143,12 +144,13 @@ def rig() -> Iterator[Rig]:
         yield Rig(thread)
 
 
-def insert(topic: str, offset: int, name: str, key: int | None = None) -> Message:
+def insert(topic: str, offset: int, name: str, key: int | None = None, moved_from: int | None = None) -> Message:
     row = {"id": str(offset if key is None else key), "name": name}
     source = {"file": "log.1", "pos": offset + 1, "row": 0}
     body = {"op": "c", "before": None, "after": row, "source": source}
     arguments: dict[str, Any] = {
-        "topic": topic, "partition": 0, "offset": offset, "timestamp": (1, 1000), "headers": [], "error": None,
+        "topic": topic, "partition": 0, "offset": offset, "timestamp": (1, 1000), "error": None,
+        "headers": [] if moved_from is None else [(MOVED_FROM, json.dumps({"id": str(moved_from)}).encode())],
         "key": json.dumps({"id": row["id"]}).encode(), "value": json.dumps(body).encode(),
     }  # fmt: skip
     return Message(**arguments)
@@ -217,6 +219,16 @@ def test_a_row_that_is_set_aside_is_waited_for_by_what_was_collected_before_that
     rig.applier.apply([insert("a", 5, "even later", key=1)])
     rig.applier.drain()
     assert [item.offset for item in rig.shelf.items] == [1, 2, 4, 5]
+
+
+def test_a_row_that_got_another_key_in_the_batch_in_flight_waits_under_that_one(rig: Rig) -> None:
+    rig.assignment.streams["a"].waiting = {'{"id": "1"}': '{"id": "1"}'}
+    with rig.in_flight(insert("a", 0, "moved", key=5, moved_from=1)):
+        pass
+    rig.applier.apply([insert("a", 1, "behind it", key=5), insert("a", 2, "another")])
+    rig.applier.drain()
+    assert [(item.offset, item.row_key) for item in rig.shelf.items] == [(0, '{"id": "1"}'), (1, '{"id": "1"}')]
+    assert rig.server.rows["a"] == ["another"]
 
 
 def test_of_a_table_that_cannot_go_on_nothing_later_is_applied(rig: Rig) -> None:
