@@ -62,10 +62,11 @@ class Assignment:
         self.salt = salt
         self.marks_topic = marks_topic
         self.marks: OffsetRecord | None = None
-        self.before_revoke: Callable[[], None] = lambda: None
+        self.before_rebalance: Callable[[], None] = lambda: None
         self.ignores_changes = ignores_changes
         self.quarantine = Quarantine(state)
         self.claimed: dict[Partition, OffsetRecord] = {}
+        self.untold: set[Partition] = set()  # those that have moved since the group was told in Kafka
         self.waiting: set[Partition] = set()
         self.fenced: set[Partition] = set()  # those of them that somebody else claimed, or a copy took
         self.streams: dict[str, TableStream] = {}
@@ -77,6 +78,7 @@ class Assignment:
     def assigned(self, kafka: KafkaConsumer, partitions: list[TopicPartition]) -> None:
         """Begin each where the target says; of heartbeats only those to come count. Whoever had them before is past
         them, whether it knows or not."""
+        self.before_rebalance()
         keys = [(p.topic, p.partition) for p in partitions if p.topic in self.tables]
         self.fenced -= set(keys)
         self._claim(keys)
@@ -93,7 +95,7 @@ class Assignment:
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Also if they are lost: whoever has them now has claimed them, so no batch of ours can commit any more."""
-        self.before_revoke()
+        self.before_rebalance()
         for partition in partitions:
             key = (partition.topic, partition.partition)
             if key[0] == self.marks_topic:
@@ -118,6 +120,7 @@ class Assignment:
 
     def move(self, moved: Mapping[Partition, OffsetRecord]) -> None:
         """Offsets that are stored."""
+        self.untold.update(moved)
         for key, record in moved.items():
             if key[0] == self.marks_topic:
                 self.marks = record

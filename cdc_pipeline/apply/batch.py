@@ -35,6 +35,7 @@ class BatchBuilder:
         self.soft_delete = shape.choices.soft_delete
         self.width = len(source_columns(shape))
         self.values = _values_of(shape.names)
+        self.key = _values_of(shape.key)
         self.reset()
 
     def reset(self) -> None:
@@ -89,9 +90,10 @@ class BatchBuilder:
             return
         is_new = event.operation in _INSERTS and event.moved_from is None
         row = images.new_row(event) if is_new else images.row(event, event.after)
-        if any(name not in row for name in self.shape.key):
+        try:
+            key = self.key(row)
+        except KeyError:
             refuse(event, INCOMPLETE)
-        key = tuple(row[name] for name in self.shape.key)
         if len(row) < self.width:
             self._change_in_part(event, key if old is None else old, key, row, admitted)
         else:
@@ -200,4 +202,4 @@ def _values_of(names: Sequence[str]) -> Callable[[Mapping[str, str | None]], Row
     """Gets a row's values in the order of these names."""
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda row: tuple(row[name] for name in names)
+    return lambda row: tuple([row[name] for name in names])

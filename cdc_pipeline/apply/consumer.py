@@ -1,5 +1,7 @@
 """poll -> decode -> filter -> batch -> write -> commit.
 
+The first four are this thread's. The others are the writer's: while it waits for the target, the next batch is made.
+
 Delivery contract, per batch of events:
 
 1. `consume` hands over at most `batch_events` messages, from where the stored offsets say.
@@ -7,7 +9,8 @@ Delivery contract, per batch of events:
 3. What is left is collapsed per table (batch.py).
 4. One target transaction moves the offsets of all partitions of the batch, which fails if somebody else has
    claimed or rewound one of them since, and then changes the rows of all tables (applier.py).
-5. Only after its commit the group's offsets in Kafka follow; nothing but lag tools reads them.
+5. The next batch is written only after its commit; should it fail, what was polled since is polled again.
+6. Only after its commit the group's offsets in Kafka follow; nothing but lag tools reads them.
 
 A crash anywhere before the commit of 4 changes nothing, and one after it repeats nothing; if nobody knows whether it
 committed, the next attempt reads it in the stored offsets. A table that cannot go on stops alone (assignment.py).
@@ -23,6 +26,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 
 from confluent_kafka import Consumer as KafkaConsumer
@@ -192,18 +196,21 @@ class Consumer:
         )
         connection = self.target.connect()
         try:
-            applier = self._applier(kafka, connection)
-            self._subscribe(kafka)
-            self._loop(kafka, applier, heart, should_stop, caught_up)
+            with ThreadPoolExecutor(1, "writer") as thread:  # however the loop ends, the batch in flight ends first
+                applier = self._applier(kafka, connection, thread)
+                self._subscribe(kafka)
+                self._loop(kafka, applier, heart, should_stop, caught_up)
         finally:
             if self.evolution:
                 self.evolution.close()
             kafka.close()
             connection.close()
 
-    def _applier(self, kafka: KafkaConsumer, connection: Connection) -> Applier | TransactionalApplier:
+    def _applier(
+        self, kafka: KafkaConsumer, connection: Connection, thread: Executor
+    ) -> Applier | TransactionalApplier:
         applier = Applier(
-            self.assignment, self.source, self.state, Writer(self.target, connection), self.progress,
+            self.assignment, self.source, self.state, Writer(self.target, connection), self.progress, thread,
             most_set_aside=self.config.quarantine_rows, say=self._say,
         )  # fmt: skip
         if self.config.marks_topic is None:
@@ -235,18 +242,22 @@ class Consumer:
             if heart.lost:
                 raise ConsumerAlreadyRuns(replication=self.config.name, run_id="(another)", age=0)
             paused = self._pause_or_resume(kafka, applier, heart, paused)
-            messages = self._consume(kafka)
-            if messages or self.config.marks_topic:
-                self._apply(kafka, applier, messages)
+            messages, is_offset_lost = self._consume(kafka)
+            self._apply(kafka, applier, messages)
+            if is_offset_lost:
+                self._settle(kafka, applier)
+                self.assignment.stop_lost(kafka)
             now = time.monotonic()
             if self.evolution and (now >= next_look or self.progress.set_aside > set_aside):
+                self._settle(kafka, applier)
                 self._evolve(kafka, self.evolution)
                 next_look, set_aside = now + LOOK_SECONDS, self.progress.set_aside
             if now >= next_reclaim:
-                self._end_evolved(kafka)
+                self._end_evolved(kafka, applier)
                 if not paused:
                     self._notice_rewinds(kafka, applier)
                 if self.assignment.waiting:
+                    self._settle(kafka, applier)
                     applier.forget(self.assignment.reclaim(kafka))
                     self._tell_stopped(heart)
                 next_reclaim = now + RECLAIM_SECONDS
@@ -258,6 +269,7 @@ class Consumer:
                 if caught_up(self._offsets()) and not (self.evolution and self.evolution.is_busy):
                     break
                 next_check = now + CAUGHT_UP_SECONDS
+        self._settle(kafka, applier)
         self.on_progress(self.progress)
         if caught_up and self.assignment.stopped:
             raise self._tables_stopped()
@@ -285,6 +297,7 @@ class Consumer:
     ) -> bool:
         wanted = heart.desired is Desired.PAUSED
         if wanted and not paused:
+            self._settle(kafka, applier)
             applier.rest()
         if wanted or paused:  # each time: the group may just have given us others
             partitions = [TopicPartition(*key) for key in self.assignment.claimed]
@@ -295,21 +308,18 @@ class Consumer:
             heart.tell(ConsumerState.PAUSED if wanted else ConsumerState.RUNNING)
         return wanted
 
-    def _consume(self, kafka: KafkaConsumer) -> list[Message]:
+    def _consume(self, kafka: KafkaConsumer) -> tuple[list[Message], bool]:
+        """Messages, and whether an offset that we want is not there any more."""
         try:
             with self.progress.spending("poll"):
                 messages = kafka.consume(self.config.batch_events, POLL_SECONDS)
         except KafkaException as error:
             raise self._unavailable(error.args[0]) from error
-        for message in messages:
-            error = message.error()
-            if error is None:
-                continue
-            if error.code() == KafkaError._AUTO_OFFSET_RESET:
-                self.assignment.stop_lost(kafka)
-                continue
-            raise self._unavailable(error)
-        return [message for message in messages if message.error() is None]
+        errors = [error for message in messages if (error := message.error()) is not None]
+        for error in errors:
+            if error.code() != KafkaError._AUTO_OFFSET_RESET:
+                raise self._unavailable(error)
+        return [message for message in messages if message.error() is None], bool(errors)
 
     def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
         return KafkaUnavailable(servers=self.config.kafka.bootstrap_servers, reason=error.str())
@@ -341,8 +351,10 @@ class Consumer:
             self.tables.update(new)
             self._subscribe(kafka)
 
-    def _end_evolved(self, kafka: KafkaConsumer) -> None:
+    def _end_evolved(self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier) -> None:
         ended = self.evolution.ended() if self.evolution else {}
+        if ended:
+            self._settle(kafka, applier)
         for table, error in ended.items():
             topic = self.config.topic(table)
             self.assignment.held.discard(topic)
@@ -353,17 +365,34 @@ class Consumer:
         if ended:
             self._subscribe_to_new(kafka)
 
-    # -- one batch ----------------------------------------------------------------------------------------------
+    # -- batches ------------------------------------------------------------------------------------------------
 
     def _apply(
         self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier, messages: Sequence[Message]
     ) -> None:
+        """Have these written. Also without any: then the batch in flight is waited for."""
+        beats = [message for message in messages if message.topic() == self.config.heartbeat_topic]
         try:
             stopped = applier.apply(messages)
-            self._note_heartbeats(applier, messages)
+            if beats or self.beats:
+                stopped |= applier.drain()
+                self._note_heartbeats(applier, beats)
         except ConsumerFenced:
             self._fenced(kafka, applier)
-            return
+        else:
+            self._written(kafka, stopped)
+
+    def _settle(self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier) -> None:
+        """Nothing is in flight behind this, and nothing that has been polled waits to be applied."""
+        try:
+            stopped = applier.drain()
+        except ConsumerFenced:
+            self._fenced(kafka, applier)
+        else:
+            self._written(kafka, stopped)
+
+    def _written(self, kafka: KafkaConsumer, stopped: Mapping[str, CdcPipelineError]) -> None:
+        """Some of what was handed over is stored, and these topics' tables cannot go on."""
         for topic, error in stopped.items():
             if self.evolution and self.evolution.copies and isinstance(error, ColumnsChanged):
                 self._say(f"{error.message} It is synced again; the others go on.")
@@ -372,15 +401,15 @@ class Consumer:
             else:
                 self._say(f"{self.tables[topic]} cannot go on, the others do: {error}")
                 self.assignment.stop(kafka, topic, error)
-        keys = {(message.topic() or "", message.partition() or 0) for message in messages}
-        claimed = self.assignment.claimed
-        offsets = [TopicPartition(*key, claimed[key].next_offset) for key in keys if key in claimed]
+        claimed, untold = self.assignment.claimed, self.assignment.untold
+        offsets = [TopicPartition(*key, claimed[key].next_offset) for key in untold if key in claimed]
+        untold.clear()
         if offsets:
             kafka.commit(offsets=offsets, asynchronous=True)
 
-    def _note_heartbeats(self, applier: Applier | TransactionalApplier, messages: Sequence[Message]) -> None:
+    def _note_heartbeats(self, applier: Applier | TransactionalApplier, beats: Sequence[Message]) -> None:
         """After the batch that they came with: should we die in between, the next one says the same, a little later."""
-        beats = [*self.beats, *(message for message in messages if message.topic() == self.config.heartbeat_topic)]
+        beats = [*self.beats, *beats]
         come = [message for message in beats if applier.has_come(message)]
         self.beats = [message for message in beats if message not in come][-MOST_BEATS:]
         times = [beat for beat in (source_time(message.value()) for message in come) if beat is not None]
@@ -392,10 +421,15 @@ class Consumer:
     def _notice_rewinds(self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier) -> None:
         """A re-sync has rewound a topic: its new table lacks what was applied to the old one since. The next batch
         would be refused, but on a topic that is at rest there may never be one."""
+        if self._is_rewound():
+            self._settle(kafka, applier)  # by which the batch in flight may have told us
+            if self._is_rewound():
+                self._fenced(kafka, applier)
+
+    def _is_rewound(self) -> bool:
         stored = self.state.offsets_of(self.tables)
         claimed = self.assignment.claimed
-        if any(key in stored and stored[key].epoch != record.epoch for key, record in claimed.items()):
-            self._fenced(kafka, applier)
+        return any(key in stored and stored[key].epoch != record.epoch for key, record in claimed.items())
 
     def _fenced(self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier) -> None:
         """A batch was rolled back: a table is copied again, events were taken out of quarantine, another consumer has

@@ -28,7 +28,7 @@ def decode(
         return None
     try:
         body = orjson.loads(value)
-        keys = dict(headers)
+        keys = dict(headers) if headers else {}
         return ChangeEvent(
             topic,
             partition,

@@ -18,6 +18,8 @@ from cdc_pipeline.projection import filter_columns, moves_in_and_out, row_filter
 
 Image = Mapping[str, Any] | None
 Convert = Callable[[Any], str | None]
+# Numbers in Debezium's JSON, in whose place no text can come.
+_NEVER_LONG = (Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT, Kind.DATE, Kind.TIMESTAMP)
 INCOMPLETE = "a new row without all of its values; set REPLICA IDENTITY FULL on the table"
 
 
@@ -100,15 +102,16 @@ class Images:
     def row(self, event: ChangeEvent, image: Image) -> dict[str, str | None]:
         """The values that came, by the target's names; those that are unavailable, or gone, are left out."""
         present = self._present(event, image)
+        fields = self.fields if present.keys() >= self.known else [f for f in self.fields if f[1] in present]
         try:
             return {
                 name: None if value is None else convert(value)
-                for name, origin, convert, placeholders in self.fields
-                if origin in present and (value := present[origin]) not in placeholders
+                for name, origin, convert, placeholders in fields
+                if (value := present[origin]) not in placeholders
             }
         except UNREPRESENTABLE:
-            for _, origin, _, placeholders in self.fields:
-                if origin in present and present[origin] not in placeholders:
+            for _, origin, _, placeholders in fields:
+                if present[origin] not in placeholders:
                     self.checked[origin](present[origin])  # tells which column it is
             raise
 
@@ -206,6 +209,8 @@ def refuse(event: ChangeEvent, reason: str) -> NoReturn:
 
 def _placeholders(type: ColumnType, unavailable: str) -> tuple[Any, ...]:
     """What Debezium may put in place of an unchanged long value of this type (read in its source, and measured)."""
+    if type.kind in _NEVER_LONG:
+        return ()
     if type.kind is Kind.BINARY:
         return unavailable, unavailable.encode().hex()
     if type.kind is Kind.MAP:

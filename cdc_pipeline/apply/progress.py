@@ -30,7 +30,8 @@ class Progress:
     @contextmanager
     def spending(self, phase: str) -> Iterator[None]:
         """The time inside the block is this phase's: waiting for events, making rows of them, changing the target's
-        tables, or its commit."""
+        tables, or its commit. While one batch is merged and committed, the next one is polled and parsed: so phases
+        overlap, and may add up to more than the time that has passed. Each is spent in one thread at a time."""
         began = time.monotonic()
         try:
             yield

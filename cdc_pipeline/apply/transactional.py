@@ -16,8 +16,9 @@ from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import Message, TopicPartition
 from sqlalchemy.engine import RootTransaction
 
-from cdc_pipeline.apply.applier import Applier, Runs, TableTrouble
+from cdc_pipeline.apply.applier import Applier
 from cdc_pipeline.apply.assignment import Assignment, Partition
+from cdc_pipeline.apply.collector import Runs, TableTrouble
 from cdc_pipeline.apply.transactions import Assembler, Mark, Piece, Told, Unit, merged
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.target import Writer
@@ -63,7 +64,7 @@ class TransactionalApplier:
         self._open: RootTransaction | None = None
         self._before: tuple[dict[Partition, OffsetRecord], OffsetRecord | None] = ({}, None)
         self._moved_on = self._stored = time.monotonic()
-        assignment.before_revoke = self._roll_back  # what it locks would keep us from claiming anew
+        assignment.before_rebalance = self._roll_back  # what it locks would keep us from claiming anew
 
     @property
     def writer(self) -> Writer:
@@ -87,6 +88,10 @@ class TransactionalApplier:
         except BaseException:
             self._roll_back()
             raise
+
+    def drain(self) -> dict[str, CdcPipelineError]:
+        """Nothing is in flight: one after the other is what keeps the source's transactions in their order."""
+        return {}
 
     def forget(self, topics: Iterable[str]) -> None:
         self.applier.forget(topics)

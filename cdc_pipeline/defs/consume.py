@@ -88,7 +88,7 @@ class Heartbeat:
         self.since, self.due = time.monotonic(), 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Called every few seconds, between two batches."""
+        """Called every few seconds, maybe while a batch is being written; it counts when it is committed."""
         if time.monotonic() >= self.due:
             self.beat(progress)
 

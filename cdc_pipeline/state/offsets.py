@@ -80,10 +80,7 @@ class Offsets(StateTables):
         else:
             connection.execute(update(table).where(*self._is_partition(topic, partition)).values(**values))
 
-    def advance(
-        self, connection: Connection, claimed: OffsetRecord, next_offset: int, source_time: float | None,
-        counts: tuple[int, int, int], trail: str | None,
-    ) -> OffsetRecord:  # fmt: skip
+    def advance(self, connection: Connection, claimed: OffsetRecord, moved: OffsetRecord) -> None:
         """Move one partition on, in the transaction of its rows. Raises ConsumerFenced if somebody else claimed it
         or moved it since: then nothing of this transaction may be committed."""
         table = self.offsets
@@ -95,20 +92,16 @@ class Offsets(StateTables):
                 table.c.next_offset == claimed.next_offset,
             )
             .values(
-                next_offset=next_offset,
-                source_time=source_time,
-                inserted=table.c.inserted + counts[0],
-                updated=table.c.updated + counts[1],
-                deleted=table.c.deleted + counts[2],
-                trail=trail,
+                next_offset=moved.next_offset,
+                source_time=moved.source_time,
+                inserted=moved.inserted,
+                updated=moved.updated,
+                deleted=moved.deleted,
+                trail=moved.trail,
             )
         ).rowcount
         if changed != 1:
             raise ConsumerFenced(topic=claimed.topic, partition=claimed.partition)
-        return OffsetRecord(
-            claimed.topic, claimed.partition, next_offset, claimed.epoch, claimed.owner, source_time,
-            claimed.inserted + counts[0], claimed.updated + counts[1], claimed.deleted + counts[2], trail,
-        )  # fmt: skip
 
     def _is_topic(self, table: Table, topic: str) -> Iterable[Any]:
         return table.c.replication == self.replication, table.c.topic == topic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -77,6 +77,16 @@ class OffsetRecord:
     updated: int
     deleted: int
     trail: str | None = None  # how far the topic has come in the source's own order (model.Trail)
+
+    def moved(
+        self, next_offset: int, source_time: float, counts: tuple[int, int, int], trail: str | None
+    ) -> OffsetRecord:
+        """The same a batch later. `counts` are its inserts, updates and deletes."""
+        inserted, updated, deleted = counts
+        return replace(
+            self, next_offset=next_offset, source_time=source_time, trail=trail,
+            inserted=self.inserted + inserted, updated=self.updated + updated, deleted=self.deleted + deleted,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

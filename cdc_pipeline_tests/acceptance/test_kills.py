@@ -130,8 +130,9 @@ def test_a_zombie_writes_nothing(scenario: MakeScenario) -> None:
     topics = {table.topic: table.source}
     zombie, _ = state.claim("zombie", [(table.topic, 0)], topics)
     state.claim("successor", [(table.topic, 0)], topics)
+    claimed = zombie[table.topic, 0]
     with replication.parts.target.connect() as connection, pytest.raises(ConsumerFenced):
-        state.advance(connection, zombie[table.topic, 0], 10, None, (1, 0, 0), None)
+        state.advance(connection, claimed, claimed.moved(10, 1.5, (1, 0, 0), None))
     assert state.offsets_of()[table.topic, 0].next_offset == 0
 
 

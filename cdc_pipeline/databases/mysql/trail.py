@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from cdc_pipeline.databases.mysql.watermark import binlog_order
@@ -54,6 +55,7 @@ class BinlogTrail:
         return None if self.last is None else json.dumps(asdict(self))
 
 
+@lru_cache(maxsize=8)  # the events of one transaction have one
 def _gtid(text: str | None) -> tuple[str, int]:
     """Origin and number, of MySQL's `uuid[:tag]:number` or MariaDB's `domain-server-number`; no origin, and 0, without
     one."""

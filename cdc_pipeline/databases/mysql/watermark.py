@@ -6,6 +6,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cdc_pipeline.model import Watermark
@@ -87,7 +88,12 @@ class BinlogWatermark:
 
 def binlog_order(file: str, pos: int) -> tuple[int, int]:
     """A binlog position as something that compares: files are numbered, `binlog.000009` before `binlog.000010`."""
-    return int(file.rpartition(".")[2]), int(pos)
+    return _file_number(file), int(pos)
+
+
+@lru_cache(maxsize=8)  # asked twice for each event, and nearly all are of one file
+def _file_number(file: str) -> int:
+    return int(file.rpartition(".")[2])
 
 
 def parse(text: str) -> Watermark:

@@ -58,7 +58,7 @@ def test_rows_and_their_offset_are_kept_or_lost_together(server: H2Target, make_
 
     def batch(connection: Connection, writer: Writer, key: str, fail: bool = False) -> None:
         with connection.begin():
-            state.advance(connection, mine, mine.next_offset + 1, 1.5, (1, 0, 0), None)
+            state.advance(connection, mine, mine.moved(mine.next_offset + 1, 1.5, (1, 0, 0), None))
             writer.apply(table, RowBatch(KEYED, rows=[(key, "a", None, None)]))
             if fail:
                 raise StatementFailed(database="", reason="killed")
