@@ -58,8 +58,7 @@ class Broker:
     def partitions(self, topics: Iterable[str]) -> dict[str, list[int]]:
         """The partitions of those of these topics that exist."""
         with self._admin() as admin:
-            existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
-        return {topic: sorted(existing[topic].partitions) for topic in topics if topic in existing}
+            return _partitions(admin, topics)
 
     def create_topics(self, topics: Iterable[str]) -> None:
         """One partition each (a TRUNCATE event has no key and would overtake in a second one), for events as large as
@@ -101,13 +100,11 @@ class Broker:
         return self._offsets(topics, OffsetSpec.earliest())
 
     def _offsets(self, topics: Iterable[str], which: OffsetSpec | None) -> dict[tuple[str, int], int]:
-        partitions = [TopicPartition(t, p) for t, numbers in self.partitions(topics).items() for p in numbers]
-        if not partitions:
-            return {}
-        wanted: dict[TopicPartition, Any] = dict.fromkeys(partitions, which)
         deadline = time.monotonic() + TIMEOUT_SECONDS
         with self._admin() as admin:
-            while True:
+            partitions = [TopicPartition(t, p) for t, numbers in _partitions(admin, topics).items() for p in numbers]
+            wanted: dict[TopicPartition, Any] = dict.fromkeys(partitions, which)
+            while wanted:
                 futures = admin.list_offsets(wanted, request_timeout=TIMEOUT_SECONDS)
                 try:
                     results = {p: future.result(TIMEOUT_SECONDS) for p, future in futures.items()}
@@ -117,6 +114,7 @@ class Broker:
                     time.sleep(RETRY_SECONDS)
                 else:
                     return {(p.topic, p.partition): result.offset for p, result in results.items()}
+        return {}
 
     def delete_idle_groups(self, prefix: str, keep: str) -> list[str]:
         """Delete the groups with this prefix that have no member, but `keep`."""
@@ -143,6 +141,11 @@ class Broker:
             return {}
         largest = self.config.largest_event or 0
         return {ANSWER: max(LIBRDKAFKA_TAKES, largest + ROOM_BESIDE_THE_LARGEST)}
+
+
+def _partitions(admin: AdminClient, topics: Iterable[str]) -> dict[str, list[int]]:
+    existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+    return {topic: sorted(existing[topic].partitions) for topic in topics if topic in existing}
 
 
 def _widen(admin: AdminClient, topics: Iterable[str], largest: int) -> None:
