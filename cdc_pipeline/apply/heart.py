@@ -1,6 +1,5 @@
 """The consumer's heartbeat: a thread that says how the consumer is and what it has done, and listens to what its owner
-wants. And the
-source's, where that is a row of a table."""
+wants. And the source's, where that is a row of a table."""
 
 from __future__ import annotations
 
