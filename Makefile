@@ -53,6 +53,8 @@ soak: setup ## Random workloads with kills and re-syncs, of these seeds (make so
 bench: setup ## Measure copy, stream, latency and whole transactions beside their floors, on this machine
 	$(BIN)/python benchmarks/initial_copy.py
 	$(BIN)/python benchmarks/initial_copy.py --direction postgresql-mysql
+	$(BIN)/python benchmarks/many_tables.py
+	$(BIN)/python benchmarks/many_tables.py --direction postgresql-mysql
 	$(BIN)/python benchmarks/apply.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/transactions.py

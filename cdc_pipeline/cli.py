@@ -10,7 +10,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import update_wrapper
@@ -207,8 +207,7 @@ def consume(replication: Replication, until_caught_up: bool, group: str | None, 
     with ended_by_signals() as should_stop:
         progress = replication.consume(should_stop, until_caught_up=until_caught_up, group=group, join=join)
     click.echo(f"{progress.applied} changes applied ({progress.dropped} were in the target already)")
-    spent = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in progress.seconds.items())
-    click.echo(f"seconds: {spent}")
+    click.echo(f"seconds: {_spent(progress.seconds)}")
     waiting = len(replication.set_aside())
     if waiting:
         click.echo(f"Error: {waiting} events are set aside; see `cdc-pipeline quarantine list`", err=True)
@@ -232,8 +231,10 @@ def _show_status(answer: dict[str, Any]) -> None:
     tasks = ", ".join(f"task {task['id']} {task['state']}" for task in connector["tasks"])
     console.print(f"Connector  {connector['name']}: {connector['state']} {tasks}")
     console.print(f"Consumer   {consumer['group'] or '-'}: {consumer['state']} (wanted: {answer['desired']})")
+    _show_work(consumer)
     for other in answer["joined"]:
         console.print(f"           joined by process {other['pid']} on {escape(other['host'])}: {other['state']}")
+        _show_work(other)
     console.print(f"Lag        {answer['lag_events']} events, {answer['lag_seconds']} s")
     table = Table("source", "target", "state")
     for name in ("copied", "inserted", "updated", "deleted", "lag", "set aside"):
@@ -246,6 +247,17 @@ def _show_status(answer: dict[str, Any]) -> None:
     console.print(table)
     for error in answer["errors"]:
         console.print(f"Error: {error}", markup=False)
+
+
+def _show_work(consumer: dict[str, Any]) -> None:
+    """Nothing of a consumer that has said nothing of it."""
+    if consumer["seconds"]:
+        rate = f"{consumer['applied']:,} rows applied, {consumer['events_per_second']:,.1f} a second"
+        console.print(f"           {rate}; seconds: {_spent(consumer['seconds'])}")
+
+
+def _spent(seconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{phase} {spent:.1f}" for phase, spent in seconds.items())
 
 
 @command("verify")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,9 @@ TIMEOUT_SECONDS = 10.0
 LARGEST_MESSAGE = "max.message.bytes"  # of a topic
 ANSWER = "receive.message.max.bytes"  # librdkafka's
 LIBRDKAFKA_TAKES = 100_000_000  # bytes of one, unless told otherwise
+RETRY_SECONDS = 0.1
+# What a broker says of a partition that has just been made, or whose broker has just gone, until it has its leader.
+_LEADERLESS = (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
 ROOM_BESIDE_THE_LARGEST = 1024 * 1024  # for what an answer has around its events
 
 
@@ -54,8 +58,7 @@ class Broker:
     def partitions(self, topics: Iterable[str]) -> dict[str, list[int]]:
         """The partitions of those of these topics that exist."""
         with self._admin() as admin:
-            existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
-        return {topic: sorted(existing[topic].partitions) for topic in topics if topic in existing}
+            return _partitions(admin, topics)
 
     def create_topics(self, topics: Iterable[str]) -> None:
         """One partition each (a TRUNCATE event has no key and would overtake in a second one), for events as large as
@@ -97,13 +100,21 @@ class Broker:
         return self._offsets(topics, OffsetSpec.earliest())
 
     def _offsets(self, topics: Iterable[str], which: OffsetSpec | None) -> dict[tuple[str, int], int]:
-        partitions = [TopicPartition(t, p) for t, numbers in self.partitions(topics).items() for p in numbers]
-        if not partitions:
-            return {}
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         with self._admin() as admin:
+            partitions = [TopicPartition(t, p) for t, numbers in _partitions(admin, topics).items() for p in numbers]
             wanted: dict[TopicPartition, Any] = dict.fromkeys(partitions, which)
-            futures = admin.list_offsets(wanted, request_timeout=TIMEOUT_SECONDS)
-            return {(p.topic, p.partition): future.result(TIMEOUT_SECONDS).offset for p, future in futures.items()}
+            while wanted:
+                futures = admin.list_offsets(wanted, request_timeout=TIMEOUT_SECONDS)
+                try:
+                    results = {p: future.result(TIMEOUT_SECONDS) for p, future in futures.items()}
+                except KafkaException as error:
+                    if error.args[0].code() not in _LEADERLESS or time.monotonic() > deadline:
+                        raise
+                    time.sleep(RETRY_SECONDS)
+                else:
+                    return {(p.topic, p.partition): result.offset for p, result in results.items()}
+        return {}
 
     def delete_idle_groups(self, prefix: str, keep: str) -> list[str]:
         """Delete the groups with this prefix that have no member, but `keep`."""
@@ -130,6 +141,11 @@ class Broker:
             return {}
         largest = self.config.largest_event or 0
         return {ANSWER: max(LIBRDKAFKA_TAKES, largest + ROOM_BESIDE_THE_LARGEST)}
+
+
+def _partitions(admin: AdminClient, topics: Iterable[str]) -> dict[str, list[int]]:
+    existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+    return {topic: sorted(existing[topic].partitions) for topic in topics if topic in existing}
 
 
 def _widen(admin: AdminClient, topics: Iterable[str], largest: int) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol
 
 from cdc_pipeline.choices import NOTHING_CHOSEN, Change, Choices
@@ -201,6 +202,7 @@ class TableShape:
         return json.dumps(asdict(self))
 
     @classmethod
+    @lru_cache(maxsize=4096)  # a copy of many tables reads the records of all of them for each
     def from_json(cls, text: str) -> TableShape:
         data = json.loads(text)
         columns = tuple(_column_from_json(column) for column in data["columns"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 from cdc_pipeline.capture.connect_api import ConnectApi
@@ -47,6 +48,12 @@ class Parts:
     @cached_property
     def connect(self) -> ConnectApi:
         return ConnectApi(self.config.connect)
+
+    @contextmanager
+    def pooled(self) -> Iterator[None]:
+        """For what asks both databases something about each table: sessions serve again inside."""
+        with self.source.pooled(), self.target.pooled():
+            yield
 
     def say(self, message: str) -> None:
         """One line of the run's log, as a person follows it."""

@@ -109,7 +109,8 @@ class Replication:
     def check(self, *, force_resync: bool = False, adopt: bool = False) -> Validation:
         """STEP 1/4. Raises ValidationFailed, which lists every problem."""
         self.say("STEP 1/4: Validating prerequisites...")
-        validation = validate(self.parts, force_resync=force_resync, adopt=adopt)
+        with self.parts.pooled():
+            validation = validate(self.parts, force_resync=force_resync, adopt=adopt)
         for problem in validation.problems:
             self.say(f"  {problem.name}: {problem.problem}")
         if validation.problems:
@@ -127,8 +128,9 @@ class Replication:
         parts, tables = self.parts, self.tables
         sources = [table.source for table in tables]
         parts.state.create()
-        for table in tables:
-            parts.state.add_table(table.source, table.target, table.topic)
+        with parts.pooled():
+            for table in tables:
+                parts.state.add_table(table.source, table.target, table.topic)
         parts.broker.create_topics([table.topic for table in tables])
         self._prepare_marks()
         self._prepare_heartbeat()
@@ -198,15 +200,16 @@ class Replication:
         )  # fmt: skip
         done = rows = total = 0
         parallel = min(self.config.parallel_tables, max(1, len(tables)))
-        for result in copier.copy_all(tables, force=force_resync, adopt=adopt, parallel=parallel):
-            total += 1
-            done += result.error is None
-            rows += result.rows
-            if result.error:
-                self.say(f"{result.table.source}: FAILED: {result.error}")
-            yield result
-        self.say(f"Initial sync completed: {done}/{total} tables, {rows} rows")
-        self._make_foreign_keys()
+        with parts.pooled():
+            for result in copier.copy_all(tables, force=force_resync, adopt=adopt, parallel=parallel):
+                total += 1
+                done += result.error is None
+                rows += result.rows
+                if result.error:
+                    self.say(f"{result.table.source}: FAILED: {result.error}")
+                yield result
+            self.say(f"Initial sync completed: {done}/{total} tables, {rows} rows")
+            self._make_foreign_keys()
 
     def _make_foreign_keys(self) -> None:
         """When every table is there. Harmless if they are made already; what a kill left out, the next copy makes."""

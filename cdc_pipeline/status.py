@@ -71,8 +71,14 @@ def _connector(parts: Parts) -> dict[str, Any]:
 
 
 def _consumer(record: ConsumerRecord | None) -> dict[str, Any]:
+    work = record.work if record else None
+    done = {
+        "applied": work.applied if work else None,
+        "events_per_second": work.events_per_second if work else None,
+        "seconds": dict(work.seconds) if work else None,
+    }
     if record is None:
-        return {"state": "NONE", "run_id": "", "group": "", "heartbeat_age_seconds": None, "error": ""}
+        return {"state": "NONE", "run_id": "", "group": "", "heartbeat_age_seconds": None, "error": "", **done}
     return {
         "state": record.state if record.is_alive or record.state not in ACTIVE else "DEAD",
         "run_id": record.run_id,
@@ -83,6 +89,7 @@ def _consumer(record: ConsumerRecord | None) -> dict[str, Any]:
         "heartbeat_age_seconds": round(record.age, 1),
         "attempt": record.attempt,
         "error": record.error,
+        **done,
     }
 
 

@@ -128,7 +128,7 @@ class Consumer:
         self._banner()
         self.state.wake_failed()
         attempt, since = 0, time.monotonic()
-        with self._source_heart(), Heart(self.state, self.run_id) as heart:
+        with self._source_heart(), Heart(self.state, self.run_id, self.progress) as heart:
             while True:
                 try:
                     self._stream(heart, should_stop, caught_up)

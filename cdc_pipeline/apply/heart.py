@@ -1,11 +1,12 @@
-"""The consumer's heartbeat: a thread that says how the consumer is and listens to what its owner wants. And the
-source's, where that is a row of a table."""
+"""The consumer's heartbeat: a thread that says how the consumer is and what it has done, and listens to what its owner
+wants. And the source's, where that is a row of a table."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import suppress
 
+from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.model import TableId
@@ -20,9 +21,10 @@ class Heart:
     `lost` becomes true when another run has taken the lease; `desired` follows the state tables.
     """
 
-    def __init__(self, state: State, run_id: str) -> None:
+    def __init__(self, state: State, run_id: str, progress: Progress) -> None:
         self.state = state
         self.run_id = run_id
+        self.progress = progress
         self.lost = False
         self.desired = Desired.RUNNING
         self._told: tuple[ConsumerState, int, str] = (ConsumerState.STARTING, 0, "")
@@ -52,7 +54,7 @@ class Heart:
     def _beat(self) -> None:
         try:
             with self._one_at_a_time:  # or a beat that began before STOPPED was told would be written after it
-                self.lost = not self.state.beat(self.run_id, *self._told)
+                self.lost = not self.state.beat(self.run_id, *self._told, self.progress.work)
             self.desired = self.state.desired
         except CdcPipelineError as error:
             if not error.retryable:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from cdc_pipeline.state import Work
+
 PHASES = ("poll", "parse", "merge", "commit")
 
 
@@ -41,3 +43,9 @@ class Progress:
     @property
     def applied(self) -> int:
         return self.inserted + self.updated + self.deleted
+
+    @property
+    def work(self) -> Work:
+        """What of it everybody may read, in the state tables."""
+        seconds = {phase: round(spent, 3) for phase, spent in self.seconds.items()}
+        return Work(self.applied, round(self.events_per_second, 1), seconds)

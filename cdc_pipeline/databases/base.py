@@ -24,10 +24,13 @@ from cdc_pipeline.condition import Value, parse
 from cdc_pipeline.databases.condition_sql import render
 from cdc_pipeline.databases.definition import Definer, Definition
 from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, cut, key_columns, within
+from cdc_pipeline.databases.pool import pooled_engine
 from cdc_pipeline.databases.projected import carried, of_source
 from cdc_pipeline.errors import CdcPipelineError, PositionLost, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, Position, TableId, TableShape, Trail, Watermark
 from cdc_pipeline.projection import filter_columns, source_columns
+
+ISOLATION_LEVEL = "READ COMMITTED"
 
 
 class Dialect(ABC):
@@ -176,28 +179,37 @@ class Database(ABC):
     dialect: Dialect
     definer: Definer = Definer()
     driver: str
+    renews_sessions = True  # whether a session can be made as new (`renew_session`)
 
     def __init__(self, url: URL, options: Mapping[str, Any] | None = None) -> None:
         """`url` holds the password; `options` are passed to the driver's connect()."""
         self.url = url.set(drivername=self.driver)
         self.options = dict(options or {})
+        self._pooled: Engine | None = None
 
     @property
     def display(self) -> str:
         """The URL without its password, for people."""
         return self.url.set(password=None, drivername=self.dialect.name).render_as_string()
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
+        return self._pooled or self._unpooled
+
+    @cached_property
+    def _unpooled(self) -> Engine:
+        """Connections live as long as the one thing they are opened for: a stream, a status answer."""
+        return self.new_engine(poolclass=NullPool)
+
+    def new_engine(self, **pool: Any) -> Engine:
         engine = create_engine(
             self.url,
             connect_args={**self.session_options(), **self.options},
-            # Connections live as long as the one thing they are opened for: a copy, a stream, a status answer.
-            poolclass=NullPool,
-            isolation_level="READ COMMITTED",
+            isolation_level=ISOLATION_LEVEL,
             # SQL without values goes to the driver as it is, so a `%` in an identifier needs no doubling.
             execution_options={"no_parameters": True},
             hide_parameters=True,
+            **pool,
         )
 
         @event.listens_for(engine, "handle_error")
@@ -233,6 +245,27 @@ class Database(ABC):
     def connect(self) -> Connection:
         """A new connection, to be closed by the caller. Raises DatabaseUnavailable or AccessDenied."""
         return self.engine.connect()
+
+    @contextmanager
+    def pooled(self) -> Iterator[None]:
+        """Inside, a connection that is closed serves again, as new (pool.py). At the end all are closed: nothing
+        idles in a database that has nothing to do."""
+        if self._pooled is not None or not self.renews_sessions:
+            yield
+            return
+        self._pooled = pooled_engine(self)
+        try:
+            yield
+        finally:
+            engine, self._pooled = self._pooled, None
+            engine.dispose()
+
+    def release_session(self, connection: Any) -> None:
+        """See pool.py."""
+        connection.rollback()
+
+    def renew_session(self, connection: Any) -> None:  # noqa: B027 - not called where sessions cannot be renewed
+        """See pool.py."""
 
     @property
     @abstractmethod
@@ -338,12 +371,16 @@ class Source(Database):
     truncates_alone = True  # TRUNCATE is a transaction of its own, of which Debezium may not tell the end
     target_family: str | None = None  # of the database that the changes are for; None where nobody has said so
 
-    @cached_property
-    def engine(self) -> Engine:
-        engine = super().engine
+    def new_engine(self, **pool: Any) -> Engine:
+        engine = super().new_engine(**pool)
         if self.hash_salt:
             event.listen(engine, "connect", lambda connection, _: self.tell_salt(connection))
         return engine
+
+    def renew_session(self, connection: Any) -> None:
+        super().renew_session(connection)
+        if self.hash_salt:
+            self.tell_salt(connection)
 
     @abstractmethod
     def tell_salt(self, connection: Any) -> None:

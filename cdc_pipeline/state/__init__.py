@@ -24,6 +24,7 @@ from cdc_pipeline.state.records import (
     OffsetRecord,
     TableRecord,
     TableState,
+    Work,
 )
 from cdc_pipeline.state.replication import ReplicationRow
 from cdc_pipeline.state.schema import VERSION
@@ -41,6 +42,7 @@ __all__ = [
     "State",
     "TableRecord",
     "TableState",
+    "Work",
 ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from cdc_pipeline.state.records import ConsumerRecord, ConsumerState
+from cdc_pipeline.state.records import ConsumerRecord, ConsumerState, Work
 from cdc_pipeline.state.schema import StateTables
 
 
@@ -27,7 +27,7 @@ class Consumers(StateTables):
             ConsumerRecord(
                 row.run_id, row.consumer_group, ConsumerState(row.state), row.host, row.pid, row.started_at,
                 (row.clock.replace(tzinfo=None) - row.heartbeat).total_seconds(), row.attempt, row.error or "",
-                bool(row.joined),
+                bool(row.joined), Work.from_text(row.work) if row.work else None,
             )
             for row in connection.execute(query)
         ]  # fmt: skip
@@ -63,12 +63,16 @@ class Consumers(StateTables):
         is_one = (table.c.replication == self.replication, table.c.run_id.in_(list(run_ids)))
         connection.execute(delete(table).where(*is_one))
 
-    def beat(self, run_id: str, state: ConsumerState, attempt: int = 0, error: str = "") -> bool:
-        """Say that the consumer lives, and how it is. False if another one has taken it for dead."""
+    def beat(
+        self, run_id: str, state: ConsumerState, attempt: int = 0, error: str = "", work: Work | None = None
+    ) -> bool:
+        """Say that the consumer lives, how it is, and what it has done if that is known. False if another one has taken
+        it for dead."""
         table = self.consumers
         is_mine = (table.c.replication == self.replication, table.c.run_id == run_id)
         with self.target.connect() as connection:
             values = {"heartbeat": func.now(), "state": state, "attempt": attempt, "error": error}
+            values |= {"work": work.to_text()} if work else {}
             mine = connection.execute(update(table).where(*is_mine).values(**values)).rowcount == 1
             connection.commit()
         return mine

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -90,6 +91,22 @@ class OffsetRecord:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a consumer has done since it started, as it said with its last heartbeat."""
+
+    applied: int  # rows inserted, updated and deleted
+    events_per_second: float  # lately
+    seconds: Mapping[str, float]  # by phase: poll, parse, merge, commit
+
+    def to_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Work:
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True)
 class ConsumerRecord:
     run_id: str
     group: str
@@ -101,6 +118,7 @@ class ConsumerRecord:
     attempt: int
     error: str
     joined: bool = False  # it shares the work of another one, and ends without anybody launching it again
+    work: Work | None = None  # of one that has just begun, or of an earlier version, nothing is known
 
     @property
     def is_alive(self) -> bool:

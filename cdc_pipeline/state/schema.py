@@ -115,6 +115,7 @@ class StateTables:
             Column("heartbeat", DateTime, nullable=False),
             Column("attempt", Integer, nullable=False),
             Column("error", _LONG),
+            Column("work", _LONG),
         )
 
         self.heartbeats = table(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cdc_pipeline.apply.progress import PHASES
 from cdc_pipeline_tests.conftest import Scenario
 
 pytestmark = pytest.mark.servers
@@ -329,6 +330,9 @@ def test_status_tells_connector_consumer_and_every_table(shop: Scenario) -> None
     assert [task["state"] for task in answer["connector"]["tasks"]] == ["RUNNING"]
     assert answer["consumer"]["state"] == "STOPPED"
     assert answer["consumer"]["group"].startswith(f"cdc_consumer_{shop.number}_6_")
+    assert (answer["consumer"]["applied"], list(answer["consumer"]["seconds"])) == (3, [*PHASES])
+    assert min(answer["consumer"]["events_per_second"], *answer["consumer"]["seconds"].values()) >= 0
+    assert answer["consumer"]["seconds"]["poll"] > 0
     assert (answer["lag_events"], answer["last_error"], answer["errors"]) == (0, "", [])
     orders = next(table for table in answer["tables"] if table["source"] == f"{shop.schema}.orders")
     assert orders.pop("copy_seconds") >= 0
@@ -340,6 +344,19 @@ def test_status_tells_connector_consumer_and_every_table(shop: Scenario) -> None
     for_people = run("status", folder=shop.folder)
     assert for_people.returncode == GOOD
     assert f"Connector  {connector(shop)}: RUNNING task 0 RUNNING" in for_people.stdout
+    assert re.search(r"3 rows applied, \d+\.\d a second; seconds: poll \d+\.\d, parse", for_people.stdout)
+
+
+def test_of_a_consumer_of_an_earlier_version_status_knows_no_seconds(shop: Scenario) -> None:
+    started(shop)
+    assert run("consume", "--until-caught-up", folder=shop.folder).returncode == GOOD
+    shop.run("target", "ALTER TABLE cdc_pipeline.consumer_runs DROP COLUMN work")
+    consumer = data(run("status", "--json", folder=shop.folder))["consumer"]
+    assert consumer["state"] == "STOPPED"
+    assert [consumer[name] for name in ("applied", "events_per_second", "seconds")] == [None, None, None]
+    for_people = run("status", folder=shop.folder)
+    assert for_people.returncode == GOOD
+    assert "seconds:" not in for_people.stdout
 
 
 def test_the_owners_wishes_are_kept_and_shown(shop: Scenario) -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from cdc_pipeline import kafka
 from cdc_pipeline.config import Kafka
+from cdc_pipeline.errors import KafkaUnavailable
 from cdc_pipeline.kafka import Broker, mask
 
 
@@ -43,3 +50,38 @@ def test_an_answer_with_the_largest_event_is_taken(megabytes: int, takes: int) -
 def test_the_owners_own_room_for_an_answer_is_left_alone() -> None:
     properties = {"receive.message.max.bytes": 500_000_000}
     assert Broker(Kafka(bootstrap_servers="b:9092", properties=properties))._room() == {}
+
+
+class NewTopic:
+    """A cluster with one topic, which answers with these errors before it tells where the topic ends."""
+
+    def __init__(self, *errors: int) -> None:
+        self.errors = list(errors)
+
+    def __call__(self, _: Any) -> NewTopic:
+        return self
+
+    def list_topics(self, **_: Any) -> Any:
+        return SimpleNamespace(topics={"items": SimpleNamespace(partitions={0: None})})
+
+    def list_offsets(self, _: Any, **__: Any) -> dict[TopicPartition, Future[Any]]:
+        answer: Future[Any] = Future()
+        if self.errors:
+            answer.set_exception(KafkaException(KafkaError(self.errors.pop(0))))
+        else:
+            answer.set_result(SimpleNamespace(offset=7))
+        return {TopicPartition("items", 0): answer}
+
+
+def test_a_partition_that_has_no_leader_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "RETRY_SECONDS", 0.0)
+    cluster = NewTopic(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
+    monkeypatch.setattr(kafka, "AdminClient", cluster)
+    assert Broker(Kafka(bootstrap_servers="b:9092")).ends(["items"]) == {("items", 0): 7}
+
+
+def test_another_error_of_a_broker_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = NewTopic(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    monkeypatch.setattr(kafka, "AdminClient", cluster)
+    with pytest.raises(KafkaUnavailable):
+        Broker(Kafka(bootstrap_servers="b:9092")).ends(["items"])

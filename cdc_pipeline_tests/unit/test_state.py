@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from cdc_pipeline.state import HAS_WATERMARK, IN_COPY, LEASE_SECONDS, ConsumerRecord, ConsumerState, TableState
+from cdc_pipeline.state import HAS_WATERMARK, IN_COPY, LEASE_SECONDS, ConsumerRecord, ConsumerState, TableState, Work
 from cdc_pipeline.state.tables import LEGAL
 
 PENDING, COPYING, LOADED, COPIED, STREAMING, RESYNCING, FAILED = TableState
@@ -62,3 +62,8 @@ def test_a_table_in_copy_has_no_watermark_to_stream_from() -> None:
 )
 def test_a_consumer_lives_as_long_as_its_heart_beats(state: ConsumerState, age: float, alive: bool) -> None:
     assert ConsumerRecord("run", "group", state, "host", 1, datetime(2024, 1, 1), age, 0, "").is_alive is alive
+
+
+def test_what_a_consumer_has_done_is_read_as_it_was_written() -> None:
+    work = Work(12, 3.5, {"poll": 1.25, "parse": 0.0, "merge": 2.0, "commit": 0.125})
+    assert Work.from_text(work.to_text()) == work

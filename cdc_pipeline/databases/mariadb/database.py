@@ -20,3 +20,4 @@ class MariaDbDatabase(MySqlDatabase):
     grants = MariaDbGrants
     table_types = ("BASE TABLE", "SYSTEM VERSIONED")
     driver = "mariadb+pymysql"
+    isolation_variable = "tx_isolation"  # the name that versions before 11.1 have too

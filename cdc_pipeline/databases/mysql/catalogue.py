@@ -22,6 +22,14 @@ _CONSTANT = re.compile(
 )
 _UNLOGGED = ("CASCADE", "SET NULL", "SET DEFAULT")
 
+# What is needed of these views, and no more: for a table's size and an index's statistics the server looks elsewhere.
+_FIELDS = {
+    "columns": "column_name, column_default, is_nullable, data_type, collation_name, extra, column_comment, "
+    "generation_expression",
+    "tables": "table_comment",
+    "statistics": "index_name, non_unique, column_name, collation, sub_part, index_type",
+}
+
 Row = Mapping[str, Any]
 
 
@@ -45,12 +53,22 @@ def quoted(value: str) -> str:
 
 
 def _rows(connection: Connection, view: str, table: TableId, order: str) -> list[Row]:
-    """MySQL names these columns in capitals, MariaDB as they are asked for; and older servers have fewer."""
+    """MySQL names these columns in capitals, MariaDB as they are asked for."""
+    fields = _FIELDS[view]
+    if view == "statistics" and _has_expressions(connection):
+        fields += ", expression"
     query = text(
-        f"SELECT * FROM information_schema.{view} WHERE table_schema = :schema AND table_name = :name ORDER BY {order}"
+        f"SELECT {fields} FROM information_schema.{view} WHERE table_schema = :schema AND table_name = :name "
+        f"ORDER BY {order}"
     )
     found = connection.execute(query, {"schema": table.schema, "name": table.name}).mappings()
     return [{key.lower(): value for key, value in row.items()} for row in found]
+
+
+def _has_expressions(connection: Connection) -> bool:
+    """Whether an index may be over an expression, and the catalogue has a column for it."""
+    is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+    return not is_mariadb and (connection.dialect.server_version_info or ()) >= (8, 0, 13)
 
 
 # -- defaults -----------------------------------------------------------------------------------------------------

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import pymysql
 from pymysql.constants import CR
 from sqlalchemy import Engine, bindparam, event, text
 
-from cdc_pipeline.databases.base import Database, statement_failed
+from cdc_pipeline.databases.base import ISOLATION_LEVEL, Database, statement_failed
 from cdc_pipeline.databases.mysql.definition import MySqlDefiner
 from cdc_pipeline.databases.mysql.dialect import MySqlDialect
 from cdc_pipeline.databases.mysql.grants import Grants
@@ -23,6 +23,7 @@ LOST_OR_REFUSED = {1040, 1053, 1158, 1159, 1160, 1161, 1203, 1927, 2002, 2003, 2
 DEADLOCK_OR_TIMEOUT = {1205, 1213}
 # NOT NULL, duplicate, out of range, too long, wrong value, foreign key, CHECK (3819 MySQL, 4025 MariaDB), JSON.
 ABOUT_VALUES = {1048, 1062, 1169, 1216, 1217, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1586, 1690, 3140, 3819, 4025}
+_RESET_CONNECTION = 0x1F  # COM_RESET_CONNECTION, for which the driver has no function
 _OURS = "\\_cdc\\_pipeline\\_%"
 _SYSTEM = ("mysql", "sys", "information_schema", "performance_schema")
 
@@ -72,10 +73,10 @@ class MySqlDatabase(Database):
     definer = MySqlDefiner()
     driver = "mysql+pymysql"
     driver_modules = ("pymysql",)
+    isolation_variable = "transaction_isolation"
 
-    @cached_property
-    def engine(self) -> Engine:
-        engine = super().engine
+    def new_engine(self, **pool: Any) -> Engine:
+        engine = super().new_engine(**pool)
 
         @event.listens_for(engine, "do_connect")
         def _connect(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> pymysql.Connection:
@@ -94,6 +95,22 @@ class MySqlDatabase(Database):
             # A session that holds a table for a copy of many hours has nothing to say meanwhile.
             "SESSION wait_timeout = 2147483",
         }
+
+    def release_session(self, connection: Any) -> None:
+        """A rollback would leave LOCK TABLES in force, so the server resets the whole session."""
+        connection._execute_command(_RESET_CONNECTION, b"")
+        connection._read_ok_packet()
+
+    def renew_session(self, connection: Any) -> None:
+        """The reset has taken back what the driver and SQLAlchemy set at the beginning of the session, too."""
+        collation = f" COLLATE {connection.collation}" if connection.collation else ""
+        isolation = ISOLATION_LEVEL.replace(" ", "-")
+        connection.query(
+            f"SET NAMES {connection.charset}{collation}, autocommit = {int(connection.autocommit_mode)}, "
+            f"SESSION {self.isolation_variable} = '{isolation}'"
+        )
+        connection.query(connection.init_command)
+        super().renew_session(connection)
 
     def explain(self, error: BaseException) -> CdcPipelineError:
         code = error_code(error)

@@ -22,13 +22,13 @@ class RawReader:
     """One session that reads one snapshot."""
 
     def __init__(self, engine: Engine) -> None:
-        session = engine.raw_connection()
-        self.connection: Any = session.driver_connection
-        session.detach()  # its end is ours: giving it back would ask the server for a rollback, amid its rows
+        self._session = engine.raw_connection()
+        self.connection: Any = self._session.driver_connection
+        self._is_amid_rows = False
         self._execute(_PATIENCE)
         # No decoders and no character set: every field is handed out as the bytes that came.
-        self.connection.decoders = {}
-        self.connection.use_unicode = False
+        self._decoders, self.connection.decoders = self.connection.decoders, {}
+        self._use_unicode, self.connection.use_unicode = self.connection.use_unicode, False
 
     def start_snapshot(self) -> None:
         self._execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -42,6 +42,7 @@ class RawReader:
 
     def copy_to(self, select: str, rewrites: Sequence[Rewrite | None], file: BinaryIO) -> int:
         """Write the query's rows as COPY text, each field rewritten in its way; returns how many."""
+        self._is_amid_rows = True
         self.connection.query(select, unbuffered=True)
         # The driver has read what the fields are. The rows we read ourselves, so there are none left for it.
         self.connection._result.unbuffered_active = False
@@ -54,10 +55,16 @@ class RawReader:
             pymysql.err.raise_mysql_exception(error.packet)
         except EOFError:
             raise pymysql.OperationalError(CR.CR_SERVER_LOST, "Lost connection to MySQL server during query") from None
+        self._is_amid_rows = False
         return count
 
     def close(self) -> None:
-        self.connection.close()
+        """Amid its rows nothing more can be asked of a session, not even a rollback: it is ended."""
+        self.connection.decoders, self.connection.use_unicode = self._decoders, self._use_unicode
+        if self._is_amid_rows:
+            self._session.invalidate()
+        else:
+            self._session.close()
 
     def _execute(self, sql: str) -> None:
         with self.connection.cursor() as cursor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from hashlib import md5
 from typing import Any
 
@@ -85,6 +84,7 @@ class OracleDatabase(Database):
     dialect = OracleDialect()
     driver = "oracle+oracledb"
     driver_modules = ("oracledb",)
+    renews_sessions = False  # nothing takes back all that ALTER SESSION has set, and what temporary tables hold
 
     def __init__(self, url: URL, options: Mapping[str, Any] | None = None) -> None:
         """The URL names a service: that of the pluggable database, if there are such. `?cdb=` then names the one of
@@ -95,9 +95,8 @@ class OracleDatabase(Database):
         # SQLAlchemy would take the URL's name for a SID.
         return {"dsn": f"{self.url.host}:{self.url.port or 1521}/{self.url.database}", "tcp_connect_timeout": 10}
 
-    @cached_property
-    def engine(self) -> Engine:
-        engine = super().engine
+    def new_engine(self, **pool: Any) -> Engine:
+        engine = super().new_engine(**pool)
         event.listen(engine, "connect", prepare_session)
         return engine
 

@@ -49,6 +49,15 @@ class PostgreSqlDatabase(Database):
             "keepalives_idle": 30,
         }
 
+    def renew_session(self, connection: Any) -> None:
+        """Settings become what the session's options said at its beginning. Not in a transaction: the server refuses
+        that."""
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("DISCARD ALL")
+        connection.autocommit = False
+        super().renew_session(connection)
+
     def explain(self, error: BaseException) -> CdcPipelineError:
         state = getattr(error, "pgcode", None) or ""
         reason = str(error).strip()

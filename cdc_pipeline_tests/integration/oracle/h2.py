@@ -12,10 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import psycopg2
 from psycopg2.extensions import AsIs, new_type, register_type
@@ -26,7 +24,6 @@ from sqlalchemy.dialects.oracle.base import OracleDialect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import QueuePool
 
-from cdc_pipeline.databases import base
 from cdc_pipeline.databases.oracle.database import OracleDatabase
 from cdc_pipeline.databases.oracle.target import OracleTarget
 from cdc_pipeline.errors import StatementFailed
@@ -135,11 +132,9 @@ class H2Target(OracleTarget):
     def session_options(self) -> dict[str, Any]:
         return {"dbname": self.url.database}
 
-    @cached_property
-    def engine(self) -> Engine:
+    def new_engine(self, **_: Any) -> Engine:
         if self.url not in _engines:
-            with patch.object(base, "NullPool", _Pool):
-                engine = super(OracleDatabase, self).engine  # without Oracle's ALTER SESSION
+            engine = super(OracleDatabase, self).new_engine(poolclass=_Pool)  # without Oracle's ALTER SESSION
             event.listen(engine, "connect", _prepare_session)
             event.listen(engine, "before_cursor_execute", _translated, retval=True)
             _engines[self.url] = engine

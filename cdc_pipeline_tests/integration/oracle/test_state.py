@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.databases.target import Writer
 from cdc_pipeline.errors import ConsumerFenced, StatementFailed
 from cdc_pipeline.model import RowBatch, TableId
-from cdc_pipeline.state import ConsumerState, State, TableState
+from cdc_pipeline.state import ConsumerState, State, TableState, Work
 from cdc_pipeline_tests.integration.oracle.conftest import MakeTable
 from cdc_pipeline_tests.integration.oracle.h2 import USER, H2Target
 from cdc_pipeline_tests.integration.oracle.shop import KEYED, SOURCE, rows, writing
@@ -82,7 +82,12 @@ def test_one_consumer_at_a_time(state: State) -> None:
     assert holder is not None
     assert holder.run_id == "one"
     assert abs(holder.age) < 5  # a DATE has whole seconds
-    assert state.beat("one", ConsumerState.STOPPED)
+    work = Work(7, 0.5, {"poll": 1.25, "merge": 0.0})
+    assert state.beat("one", ConsumerState.RUNNING, work=work)
+    assert state.beat("one", ConsumerState.STOPPED)  # and what it has done stays known
+    ended = state.consumer()
+    assert ended is not None
+    assert (ended.state, ended.work) == (ConsumerState.STOPPED, work)
     assert not state.beat("two", ConsumerState.RUNNING)
     assert state.take_lease("two", "group", "another host", 2) is None
 

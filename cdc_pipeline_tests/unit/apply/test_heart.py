@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, cast
+from typing import cast
 
 from cdc_pipeline.apply.heart import Heart, SourceHeart
+from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.databases.base import Source
 from cdc_pipeline.errors import DatabaseUnavailable
 from cdc_pipeline.model import TableId
-from cdc_pipeline.state import ConsumerState, Desired, State
+from cdc_pipeline.state import ConsumerState, Desired, State, Work
 
 
 class SlowState:
@@ -20,18 +21,20 @@ class SlowState:
     def __init__(self) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
         self.written: list[ConsumerState] = []
+        self.work: Work | None = None
 
-    def beat(self, _run_id: str, consumer: ConsumerState, *_: Any) -> bool:
+    def beat(self, _run_id: str, consumer: ConsumerState, _attempt: int, _error: str, work: Work) -> bool:
         if consumer is ConsumerState.RUNNING:
             self.begun.set()
             assert self.go_on.wait(30)
         self.written.append(consumer)
+        self.work = work
         return True
 
 
 def test_a_beat_that_began_before_the_end_is_not_written_after_it() -> None:
     state = SlowState()
-    heart = Heart(cast(State, state), "run")
+    heart = Heart(cast(State, state), "run", Progress("group"))
     slow, last = (
         threading.Thread(target=heart.tell, args=[told]) for told in (ConsumerState.RUNNING, ConsumerState.STOPPED)
     )
@@ -43,6 +46,15 @@ def test_a_beat_that_began_before_the_end_is_not_written_after_it() -> None:
     slow.join()
     last.join()
     assert state.written == [ConsumerState.RUNNING, ConsumerState.STOPPED]
+
+
+def test_a_beat_says_what_is_done_by_then() -> None:
+    state, progress = SlowState(), Progress("group")
+    heart = Heart(cast(State, state), "run", progress)
+    progress.inserted, progress.deleted, progress.events_per_second = 3, 1, 12.34
+    progress.seconds["merge"] = 0.5004
+    heart.tell(ConsumerState.PAUSED)
+    assert state.work == Work(4, 12.3, {"poll": 0.0, "parse": 0.0, "merge": 0.5, "commit": 0.0})
 
 
 class FlickeringSource:

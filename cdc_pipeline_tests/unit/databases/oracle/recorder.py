@@ -90,7 +90,7 @@ def oracle_source(recorder: Recorder | None = None) -> OracleSource:
     made = open_source(ENDPOINT)
     assert isinstance(made, OracleSource)
     if recorder is not None:
-        vars(made)["engine"] = SimpleNamespace(connect=lambda: recorder)
+        vars(made)["_unpooled"] = SimpleNamespace(connect=lambda: recorder)
     return made
 
 
@@ -98,5 +98,5 @@ def oracle_target(recorder: Recorder | None = None) -> OracleTarget:
     made = open_target(ENDPOINT)
     assert isinstance(made, OracleTarget)
     if recorder is not None:
-        vars(made)["engine"] = SimpleNamespace(connect=lambda: recorder)
+        vars(made)["_unpooled"] = SimpleNamespace(connect=lambda: recorder)
     return made

@@ -20,7 +20,7 @@ from cdc_pipeline.databases.oracle.dialect import OracleDialect
 from cdc_pipeline.databases.target import Writer
 from cdc_pipeline.model import Column, ColumnType, Kind, RowBatch, TableId, TableShape
 from cdc_pipeline.quarantine import Quarantine, SetAside
-from cdc_pipeline.state import ConsumerState, State, TableState
+from cdc_pipeline.state import ConsumerState, State, TableState, Work
 from cdc_pipeline_tests.oracle import cases
 from cdc_pipeline_tests.unit.databases.oracle.recorder import Recorder, oracle_source, oracle_target
 from cdc_pipeline_tests.unit.databases.oracle.test_dialect import EVERY_TYPE
@@ -202,7 +202,7 @@ def statements_of_the_state() -> Iterator[str]:
     state.table_records()
     state.rewind(recorder, "topic", {0: 5})
     state.claim("me", [("topic", 0)], {"topic": TableId("SHOP", "T")})
-    state.beat("run", ConsumerState.RUNNING)
+    state.beat("run", ConsumerState.RUNNING, work=Work(1, 0.5, {"poll": 1.0}))
     state.consumer()
     state.wake_failed()
     state.fence(recorder, "topic")
