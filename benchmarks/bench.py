@@ -34,6 +34,7 @@ COLUMNS = {
     "postgresql": "id BIGINT PRIMARY KEY, customer INT NOT NULL, status VARCHAR(20), amount DECIMAL(12, 2), "
     "ratio DOUBLE PRECISION, note TEXT, email VARCHAR(80), created TIMESTAMP(6), day DATE, active SMALLINT",
 }
+TITLES = {"mysql": "MySQL", "postgresql": "PostgreSQL"}
 WORDS = ("lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "sed", "do", "eiusmod")
 NULL = r"\N"
 

@@ -30,7 +30,6 @@ from peers import TABLE, Ends
 from sqlalchemy import Engine
 
 from cdc_pipeline.config import load_replication
-from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.replication import Replication
 
 NAME = "bench_copy"
@@ -95,6 +94,14 @@ OURS = (
 )
 
 
+class WroteSomethingElse(Exception):
+    """What the target has is not what the source has, though the command ended well; says why if it does."""
+
+
+def _complaint(output: str) -> str:
+    return next((line for line in output.splitlines() if "ERROR" in line), "")
+
+
 class Direction:
     """One source and one target, and the ways between them."""
 
@@ -121,7 +128,10 @@ class Direction:
                 bench.run(target, f"INSERT INTO {TABLE} {typed(way.landed, self.way.target)}")
             made = Replication(load_replication(path))
             made.parts.state.create()
-            bench.require_equal(made)
+            try:
+                bench.require_equal(made)
+            except bench.Different as error:
+                raise WroteSomethingElse(_complaint(taken.output) or str(error)) from error
         return taken
 
 
@@ -151,7 +161,7 @@ def available(direction: Direction, ways: list[Way], folder: str) -> tuple[dict[
         for way in ways:
             try:
                 begins[way.name] = direction.take(way, source, file)
-            except (bench.CommandFailed, bench.Different, CdcPipelineError) as error:
+            except (bench.CommandFailed, WroteSomethingElse) as error:
                 if way in OURS:
                     raise
                 absent[way.name] = str(error)
@@ -203,13 +213,11 @@ def main() -> None:
     parser.add_argument("--own", action="store_true", help="leave the tools out")
     bench.several(parser, "directions", DIRECTIONS)
     arguments = parser.parse_args()
-    found = {}
     with bench.stack() as endpoints, bench.login(endpoints) as user:
         for text in arguments.directions:
             direction = Direction(endpoints, bench.direction(text), user)
-            found[text] = measure(direction, arguments.rows, arguments.rounds, arguments.own)
+            results.write(f"copy-{text}", measure(direction, arguments.rows, arguments.rounds, arguments.own))
         bench.drop(endpoints, f"{NAME}_source", f"{NAME}_target")
-    results.write("copy", found)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import bench
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import Engine
 
 from cdc_pipeline.capture.connect_api import ConnectApi

@@ -18,10 +18,10 @@ from io import BytesIO
 from typing import Any
 
 import bench
-import fastavro
-import msgpack
+import fastavro  # pyright: ignore[reportMissingImports] (of the extra `bench`)
+import msgpack  # pyright: ignore[reportMissingImports] (of the extra `bench`)
 import orjson
-import ormsgpack
+import ormsgpack  # pyright: ignore[reportMissingImports] (of the extra `bench`)
 import results
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient

@@ -98,7 +98,7 @@ WORKLOADS: dict[str, Workload] = {
     "hot": Workload(hot),
     "deletes": Workload(deletes),
     "wide": Workload(wide, ("wide",), 1 / 10),
-    "large": Workload(large, ("large",), 1 / 2000),
+    "large": Workload(large, ("large",), 1 / 500),
     "ten tables": Workload(ten_tables, MANY),
     "one transaction": Workload(inserts, one_transaction=True),
 }

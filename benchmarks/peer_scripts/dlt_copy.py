@@ -11,7 +11,9 @@ from dlt.sources.sql_database import sql_table  # pyright: ignore[reportMissingI
 
 def main() -> None:
     source = os.environ["SOURCE"].replace("mysql://", "mysql+pymysql://")
-    table = sql_table(credentials=source, table=sys.argv[1], backend="pyarrow", chunk_size=50_000)
+    table = sql_table(
+        credentials=source, table=sys.argv[1], backend="pyarrow", chunk_size=50_000, reflection_level="minimal"
+    )
     with tempfile.TemporaryDirectory() as folder:
         pipeline = dlt.pipeline(
             "bench",
