@@ -157,8 +157,8 @@ def main() -> None:
             free = iter(range(first, 1 << 62, changes))
             found[name] = measure(measurement, name, changes, arguments.rounds, free)
             first = next(free)
-        found["sink"] = {"memory": sink.memory()} if sink else {}
-    results.write("stream", found)
+            sunk_memory = {"memory": sink.memory()} if sink else {}
+            results.write("stream", {"workloads": found, "sink": sunk_memory})
     with bench.stack() as endpoints:
         bench.drop(endpoints, f"{NAME}_source", f"{NAME}_target")
 

@@ -93,8 +93,7 @@ def stream() -> Iterator[str]:
     told = results.read("stream")
     if told is None:
         return
-    found = dict(told["found"])
-    sink = found.pop("sink")
+    found, sink = told["found"]["workloads"], told["found"]["sink"]
     yield from heading("Stream, beside Debezium and its JDBC sink", told)
     yield "Rates are changes a second, medians."
     head = ["changes", "number", "captured/s", "applied/s", "applied : captured", "sink/s", "applied : sink", "MiB"]

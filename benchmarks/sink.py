@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ ARTIFACT = "io.debezium:debezium-connector-jdbc:3.6.0.Final:tar.gz:plugin"
 UNPACK = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack"
 NAME = "bench_sink"
 LARGEST = str(20 << 20)  # bytes of an event, as the embedded broker takes them
+STORED = ("config", "offset", "status")  # what a Connect worker keeps in topics
 BATCH = "5000"  # events: as many as our consumer takes at a time by default
 JSON = {
     f"{side}.converter{rest}": value
@@ -55,7 +56,7 @@ class Worker(Connect):
     """A second Connect worker at the same broker, which has the sink's plugin too."""
 
     def _properties(self, site: site.Site) -> dict[str, object]:
-        own = {f"{kind}.storage.topic": f"bench-connect-{kind}" for kind in ("config", "offset", "status")}
+        own = {f"{kind}.storage.topic": f"bench-connect-{kind}" for kind in STORED}
         return {**super()._properties(site), **own, "group.id": "cdc-pipeline-bench", "plugin.path": plugin()}
 
 
@@ -74,9 +75,8 @@ def worker(endpoints: bench.Endpoints) -> Iterator[tuple[ConnectApi, site.Site]]
 
 @dataclass
 class Sink:
-    """The two connectors, and how far each one is."""
+    """The sink's connector, and how far it is."""
 
-    source: ConnectApi
     sink: ConnectApi
     place: site.Site
     kafka: str
@@ -120,23 +120,39 @@ def jdbc_sink(endpoints: bench.Endpoints, source: Engine, target: Engine, tables
     """Both connectors, the sink's stopped; removed at the end with their topics."""
     topics = [f"{NAME}.{source.url.database}.{table}" for table in tables]
     kafka, api = str(endpoints.kafka), ConnectApi(ConnectEndpoint(url=str(endpoints.connect), source_password=None))
+    remove_topics(kafka, topics)  # of an earlier run
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.create_topics([NewTopic(topic, 1) for topic in topics]).values():
-        future.exception()  # one that an earlier run has left will do
-    with worker(endpoints) as (sink, place):
-        try:
-            api.put_config(NAME, source_config(kafka, source, tables))
-            api.wait_running(NAME)
-            sink.create_stopped(NAME, sink_config(target, topics))
-            yield Sink(api, sink, place, kafka, topics)
-        finally:
-            for one in (api, sink):
-                if one.exists(NAME):
-                    one.stop(NAME)
-                    one.wait_stopped(NAME)
-                    one.delete_offsets(NAME)
-                    one.delete(NAME)
-            admin.delete_topics([*topics, f"{NAME}.history", NAME])
+        future.result()
+    with ExitStack() as stack:
+        stack.callback(remove_topics, kafka, [*topics, *others_of(NAME), *(f"bench-connect-{kind}" for kind in STORED)])
+        sink, place = stack.enter_context(worker(endpoints))
+        for one in (api, sink):
+            stack.callback(remove_connector, one, NAME)
+        api.put_config(NAME, source_config(kafka, source, tables))
+        api.wait_running(NAME)
+        sink.create_stopped(NAME, sink_config(target, topics))
+        yield Sink(sink, place, kafka, topics)
+
+
+def remove_connector(api: ConnectApi, name: str) -> None:
+    """With its offsets: another one of that name would go on from there."""
+    if api.exists(name):
+        api.stop(name)
+        api.wait_stopped(name)
+        api.delete_offsets(name)
+        api.delete(name)
+
+
+def others_of(prefix: str) -> list[str]:
+    """The topics that a source connector of this prefix makes beside those of its tables."""
+    return [prefix, f"{prefix}.history", f"__debezium-heartbeat.{prefix}"]
+
+
+def remove_topics(kafka: str, topics: Sequence[str]) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka})  # without a name it would be gone before its futures are done
+    for future in admin.delete_topics(list(topics)).values():
+        future.exception()  # one that is not there is as good as removed
 
 
 def source_config(kafka: str, source: Engine, tables: Sequence[str], **more: str) -> dict[str, str]:

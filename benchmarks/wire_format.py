@@ -24,9 +24,8 @@ import orjson
 import ormsgpack  # pyright: ignore[reportMissingImports] (of the extra `bench`)
 import results
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from sink import source_config
+from sink import others_of, remove_connector, remove_topics, source_config
 from workloads import inserts
 
 from cdc_pipeline.capture.connect_api import ConnectApi
@@ -141,18 +140,15 @@ def captured(endpoints: bench.Endpoints, count: int) -> Iterator[Iterator[bytes]
     own = {"name": NAME, "topic.prefix": NAME, "database.server.id": "5999902"}
     history = {"schema.history.internal.kafka.topic": f"{NAME}.history", "decimal.handling.mode": "string"}
     topic = f"{NAME}.{NAME}_source.orders"
+    remove_topics(kafka, [topic])  # of an earlier run
     try:
         api.put_config(NAME, {**config, **own, **history})
         api.wait_running(NAME)
         bench.run(source, *inserts(0, count))
         yield _values(kafka, topic, count)
     finally:
-        if api.exists(NAME):
-            api.stop(NAME)
-            api.wait_stopped(NAME)
-            api.delete_offsets(NAME)
-            api.delete(NAME)
-        AdminClient({"bootstrap.servers": kafka}).delete_topics([topic, f"{NAME}.history", NAME])
+        remove_connector(api, NAME)
+        remove_topics(kafka, [topic, *others_of(NAME)])
         bench.drop(endpoints, f"{NAME}_source")
 
 
