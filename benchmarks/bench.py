@@ -157,6 +157,9 @@ def replication_file(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}_{values['client']}.yaml"
         path.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
+        made = Replication(load_replication(path))
+        if made.parts.connect.exists(made.config.connector_name):
+            made.teardown()  # what a run has left that was killed
         try:
             yield path
         finally:

@@ -119,13 +119,15 @@ class Sink:
 def jdbc_sink(endpoints: bench.Endpoints, source: Engine, target: Engine, tables: Sequence[str]) -> Iterator[Sink]:
     """Both connectors, the sink's stopped; removed at the end with their topics."""
     topics = [f"{NAME}.{source.url.database}.{table}" for table in tables]
+    made = [*topics, *others_of(NAME), *(f"bench-connect-{kind}" for kind in STORED)]
     kafka, api = str(endpoints.kafka), ConnectApi(ConnectEndpoint(url=str(endpoints.connect), source_password=None))
-    remove_topics(kafka, topics)  # of an earlier run
+    remove_connector(api, NAME)  # what a run has left that was killed
+    remove_topics(kafka, made)
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.create_topics([NewTopic(topic, 1) for topic in topics]).values():
         future.result()
     with ExitStack() as stack:
-        stack.callback(remove_topics, kafka, [*topics, *others_of(NAME), *(f"bench-connect-{kind}" for kind in STORED)])
+        stack.callback(remove_topics, kafka, made)
         sink, place = stack.enter_context(worker(endpoints))
         for one in (api, sink):
             stack.callback(remove_connector, one, NAME)
