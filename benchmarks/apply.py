@@ -31,6 +31,7 @@ from cdc_pipeline.replication import Replication
 
 NAME = "bench_apply"
 TABLES = tuple(definitions("mysql"))
+WARM = 2000  # changes that do not count: Java is slow until it has compiled what it runs
 
 
 class Measurement:
@@ -150,7 +151,8 @@ def main() -> None:
         sunk, sink = None, None
         if way.source == "mysql" and not arguments.own:
             sunk, sink = with_sink(stack, endpoints, way, source, target)
-        measurement, first = Measurement(path, source, sunk, sink), ROWS
+        measurement, first = Measurement(path, source, sunk, sink), ROWS + WARM
+        measurement.round("inserts", ROWS, WARM, 0)
         for name in arguments.workloads:
             workload = WORKLOADS[name]
             changes = arguments.transaction if workload.one_transaction else int(arguments.changes * workload.share)

@@ -99,7 +99,7 @@ class WroteSomethingElse(Exception):
 
 
 def _complaint(output: str) -> str:
-    return next((line for line in output.splitlines() if "ERROR" in line), "")
+    return next((line[line.index("ERROR") :] for line in output.splitlines() if "ERROR" in line), "")
 
 
 class Direction:

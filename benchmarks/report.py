@@ -53,7 +53,7 @@ def copies() -> Iterator[str]:
             list(copy_rows(found)),
         )
         for name, reason in found["absent"].items():
-            yield f"- {name}: not available here: {reason[:300]}"
+            yield f"- {name}: not available here: {reason.replace(f'{bench.PROJECT}/', '')[:300]}"
         yield ""
 
 
