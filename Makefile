@@ -7,6 +7,11 @@ SHELL := /bin/sh
 BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
 STAMP := .venv/installed
+BENCH := .venv/bench
+# How much is measured.
+ROWS := 100000
+CHANGES := 30000
+ROUNDS := 2
 # The first of these that is new enough makes .venv.
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -50,14 +55,22 @@ test: setup ## Run all tests; they start the servers that they need (make test A
 soak: setup ## Random workloads with kills and re-syncs, of these seeds (make soak SEEDS=3,100-120)
 	SEEDS=$(SEEDS) $(BIN)/python -m pytest $(ARGS) cdc_pipeline_tests/acceptance/test_soak.py
 
-bench: setup ## Measure copy, stream, latency and whole transactions beside their floors, on this machine
-	$(BIN)/python benchmarks/initial_copy.py
-	$(BIN)/python benchmarks/initial_copy.py --direction postgresql-mysql
+bench: $(BENCH) ## Measure beside other ways, and write docs/performance.md (make bench ROWS=1000000 CHANGES=200000 ROUNDS=3)
+	$(BIN)/python benchmarks/initial_copy.py --rows $(ROWS) --rounds $(ROUNDS) mysql-postgresql
+	$(BIN)/python benchmarks/initial_copy.py --rows $$(($(ROWS) / 2)) --rounds 1 \
+	    postgresql-mysql postgresql-postgresql mysql-mysql
 	$(BIN)/python benchmarks/many_tables.py
-	$(BIN)/python benchmarks/many_tables.py --direction postgresql-mysql
-	$(BIN)/python benchmarks/apply.py
-	$(BIN)/python benchmarks/latency.py
-	$(BIN)/python benchmarks/transactions.py
+	$(BIN)/python benchmarks/apply.py --changes $(CHANGES) --transaction $$(($(CHANGES) * 4)) --rounds $(ROUNDS)
+	$(BIN)/python benchmarks/growth.py --rounds 1
+	$(BIN)/python benchmarks/latency.py --rates 10 1000 --seconds 10
+	$(BIN)/python benchmarks/transactions.py --transactions 10000 --rounds $(ROUNDS)
+	$(BIN)/python benchmarks/wire_format.py
+	$(BIN)/python benchmarks/report.py
+
+$(BENCH): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+	    --constraint constraints.txt --editable '.[local,dev,bench]'
+	touch $(BENCH)
 
 test-oracle: setup ## Test against your Oracle (CDC_PIPELINE_ORACLE_URL=oracle://user:password@host:1521/service)
 	$(BIN)/python -m pytest -o 'norecursedirs=.*' $(ARGS) cdc_pipeline_tests/oracle

@@ -1,136 +1,168 @@
-"""How fast changes are applied, beside how fast Debezium captures them: the same changes, in one run.
+"""How fast changes are applied: beside how fast Debezium captures them, and beside Debezium's own JDBC sink connector.
 
-    .venv/bin/python benchmarks/apply.py [--direction mysql-postgresql] [--changes 200000] [--rounds 3] [WORKLOAD…]
+    .venv/bin/python benchmarks/apply.py [--direction mysql-postgresql] [--changes 100000] [--rounds 2] [--own]
+        [WORKLOAD…]
 
-Each round writes the changes while the connector is stopped, then times two things one after the other: the connector
-until Kafka has all of them, and the consumer until the target has. The target is verified before a figure counts.
-Rates on a shared machine differ from run to run; the ratio of the two is what compares.
+Each round writes the changes while the connector is stopped, then times one after the other: the connector until Kafka
+has all of them, our consumer (a process of its own) until the target has, and the sink (`sink.py`) until its target
+has; which of the last two is first changes from round to round. Both targets are verified before a figure counts.
+Rates on a shared machine differ from run to run; the ratios within a round are what compares. `--own` leaves the sink
+out, and so does a source that is not MySQL.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import random
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import bench
+import results
+from alone import Step, alone
+from sink import NAME as SINK
+from sink import Sink, jdbc_sink
 from sqlalchemy import Engine
+from workloads import ROWS, WORKLOADS, Statements, definitions
 
+from cdc_pipeline.config import load_replication
 from cdc_pipeline.replication import Replication
 
-ROWS = 20_000  # there before the changes
-AT_A_TIME = 200  # rows changed by one statement; each statement is a transaction
-
-Statements = Iterator[str]
-
-
-def inserts(first: int, count: int) -> Statements:
-    for start in range(first, first + count, AT_A_TIME):
-        values = ", ".join(_value(line) for line in bench.rows(start, min(AT_A_TIME, first + count - start)))
-        yield f"INSERT INTO orders VALUES {values}"
+NAME = "bench_apply"
+TABLES = tuple(definitions("mysql"))
+WARM = 2000  # changes that do not count: Java is slow until it has compiled what it runs
 
 
-def mixed(first: int, count: int) -> Statements:
-    """Half inserts, two fifths updates of random rows, a tenth deletes."""
-    pick = random.Random(first)
-    yield from inserts(first, count // 2)
-    for _ in range(count * 2 // 5 // AT_A_TIME):
-        yield _update(pick.sample(range(ROWS), AT_A_TIME))
-    for start in range(first, first + count // 10, AT_A_TIME):
-        yield f"DELETE FROM orders WHERE id BETWEEN {start} AND {start + AT_A_TIME - 1}"
+class Measurement:
+    """One replication that is fed, and the sink beside it."""
 
+    def __init__(self, path: Path, source: Engine, sunk: Replication | None, sink: Sink | None) -> None:
+        self.path, self.source, self.sunk, self.sink = path, source, sunk, sink
+        self.made = Replication(load_replication(path))
 
-def hot(first: int, count: int) -> Statements:
-    """Updates of which most meet few rows (Zipf)."""
-    pick = random.Random(first)
-    for _ in range(count // AT_A_TIME):
-        keys = {min(ROWS, int(pick.paretovariate(0.3))) - 1 for _ in range(AT_A_TIME)}
-        yield _update(sorted({*keys, *range(AT_A_TIME - len(keys))}))
+    def round(self, name: str, first: int, changes: int, turn: int) -> dict[str, float]:
+        """Rates, seconds of each phase and MiB of one round."""
+        workload, connect, connector = WORKLOADS[name], self.made.parts.connect, self.made.config.connector_name
+        connect.stop(connector)
+        connect.wait_stopped(connector)
+        write(self.source, workload.statements(first, changes), one_transaction=workload.one_transaction)
+        captured = self._capture(connector)
+        found: dict[str, float] = {}
 
+        def ours() -> None:
+            step = alone("consume", self.path)
+            bench.require_equal(self.made, workload.tables)
+            found.update(_of(step), captured=step.units / captured)
 
-def deletes(first: int, count: int) -> Statements:
-    """Rows that are put there and taken away again."""
-    yield from inserts(first, count // 2)
-    for start in range(first, first + count // 2, AT_A_TIME):
-        yield f"DELETE FROM orders WHERE id BETWEEN {start} AND {start + AT_A_TIME - 1}"
+        def theirs() -> None:
+            if self.sink and self.sunk:
+                seconds = self.sink.apply()
+                bench.require_equal(self.sunk, workload.tables)
+                found.update(sink_seconds=seconds)
 
+        steps: list[Callable[[], None]] = [ours, theirs]
+        for step in steps if turn % 2 == 0 else reversed(steps):
+            step()
+        if "sink_seconds" in found:
+            found["sink"] = found["changes"] / found.pop("sink_seconds")
+        return found
 
-WORKLOADS: dict[str, Callable[[int, int], Statements]] = {
-    "inserts": inserts, "mixed": mixed, "hot": hot, "deletes": deletes,
-}  # fmt: skip
-
-
-def _update(keys: Sequence[int]) -> str:
-    return f"UPDATE orders SET amount = amount + 1, active = 1 - active WHERE id IN ({', '.join(map(str, keys))})"
-
-
-def _value(line: str) -> str:
-    """A line of COPY text as an INSERT's row."""
-    fields = line.rstrip("\n").split("\t")
-    return f"({', '.join('NULL' if field == bench.NULL else _quoted(field) for field in fields)})"
-
-
-def _quoted(field: str) -> str:
-    return "'" + field.replace("\\n", "\n").replace("\\t", " ").replace("\\", "/") + "'"
-
-
-def write(engine: Engine, statements: Statements) -> None:
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-
-
-def measure(made: Replication, engine: Engine, workload: str, changes: int, rounds: int, free: Iterator[int]) -> None:
-    """`free` gives a number from which on no row has been there yet."""
-    connect, name = made.parts.connect, made.config.connector_name
-    ratios = []
-    for number in range(1, rounds + 1):
-        connect.stop(name)
-        connect.wait_stopped(name)
-        write(engine, WORKLOADS[workload](next(free), changes))
-        connect.resume(name)
-        connect.wait_running(name)
+    def _capture(self, connector: str) -> float:
+        """Seconds until Kafka has all. The other connector, which ran meanwhile, has had its time too then."""
+        connect = self.made.parts.connect
+        connect.resume(connector)
+        connect.wait_running(connector)
         began = time.monotonic()
-        bench.told(made)
+        bench.told(self.made)
         captured = time.monotonic() - began
-        began = time.monotonic()
-        progress = made.consume(until_caught_up=True)
-        applied = time.monotonic() - began
-        bench.require_equal(made)
-        ratios.append(captured / applied)
+        if self.sink:
+            bench.told(self.made, SINK)
+        return captured
+
+
+def _of(step: Step) -> dict[str, float]:
+    return {"applied": step.rate, "memory": step.memory, "changes": step.units, **step.phases}
+
+
+def write(engine: Engine, statements: Statements, *, one_transaction: bool) -> None:
+    level = "READ COMMITTED" if one_transaction else "AUTOCOMMIT"
+    with engine.execution_options(isolation_level=level).connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+        if one_transaction:
+            connection.commit()
+
+
+def measure(measurement: Measurement, name: str, changes: int, rounds: int, free: Iterator[int]) -> list[dict]:
+    """`free` gives numbers that no row has had."""
+    found = []
+    for turn in range(rounds):
+        told = measurement.round(name, next(free), changes, turn)
+        found.append(told)
+        beside = f", sink {told['sink']:,.0f}/s" if "sink" in told else ""
         print(
-            f"{workload}, round {number}: captured {progress.applied / captured:,.0f}/s, "
-            f"applied {progress.applied / applied:,.0f}/s, {ratios[-1]:.2f} times as fast; "
-            f"seconds of {applied:.1f}: " + ", ".join(f"{phase} {s:.1f}" for phase, s in progress.seconds.items()),
+            f"{name}: captured {told['captured']:,.0f}/s, applied {told['applied']:,.0f}/s{beside}; "
+            f"{told['memory']:.0f} MiB; seconds: "
+            + ", ".join(f"{phase} {told[phase]:.1f}" for phase in ("poll", "parse", "merge", "commit")),
             flush=True,
         )
-    print(f"{workload}: median of {rounds}: applied {statistics.median(ratios):.2f} times as fast as captured")
+    return found
+
+
+def start(made: Replication) -> None:
+    made.check()
+    made.prepare()
+    failed = [result.error for result in made.copy() if result.error]
+    if failed:
+        raise failed[0]
+    made.register()
+
+
+def with_sink(stack: ExitStack, endpoints: bench.Endpoints, way: bench.Direction, source: Engine, target: Engine):
+    """Tables of the sink's own, which have what ours have by now; the sink; and a way to compare them."""
+    for table, columns in definitions(way.target).items():
+        statement = f"CREATE TABLE sink_{table} ({columns})"
+        bench.run(target, statement, f"INSERT INTO sink_{table} SELECT * FROM {table}")
+    rules = [f"{{{table}: {{target: sink_{table}}}}}" for table in TABLES]
+    sunk = stack.enter_context(bench.replication(endpoints, way, NAME, rules, client="911"))
+    return sunk, stack.enter_context(jdbc_sink(endpoints, source, target, TABLES))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--direction", type=bench.direction, default="mysql-postgresql")
-    parser.add_argument("--changes", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), choices=list(WORKLOADS), metavar="WORKLOAD")
+    parser.add_argument("--changes", type=int, default=100_000)
+    parser.add_argument("--transaction", type=int, default=200_000, help="rows of the one large transaction")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--own", action="store_true", help="leave the sink out")
+    bench.several(parser, "workloads", list(WORKLOADS))
     arguments = parser.parse_args()
-    way = arguments.direction
+    way, found = arguments.direction, {}
+    with bench.stack() as endpoints, ExitStack() as stack:
+        source = bench.new_database(endpoints, way.source, f"{NAME}_source")
+        target = bench.new_database(endpoints, way.target, f"{NAME}_target")
+        for table, columns in definitions(way.source).items():
+            bench.run(source, f"CREATE TABLE {table} ({columns})")
+        bench.fill(source, "orders", bench.rows(0, ROWS))
+        rules = [f"{{{table}: {{target: {table}}}}}" for table in TABLES]
+        path = stack.enter_context(bench.replication_file(endpoints, way, NAME, rules))
+        start(Replication(load_replication(path)))
+        sunk, sink = None, None
+        if way.source == "mysql" and not arguments.own:
+            sunk, sink = with_sink(stack, endpoints, way, source, target)
+        measurement, first = Measurement(path, source, sunk, sink), ROWS + WARM
+        measurement.round("inserts", ROWS, WARM, 0)
+        for name in arguments.workloads:
+            workload = WORKLOADS[name]
+            changes = arguments.transaction if workload.one_transaction else int(arguments.changes * workload.share)
+            free = iter(range(first, 1 << 62, changes))
+            found[name] = measure(measurement, name, changes, arguments.rounds, free)
+            first = next(free)
+            sunk_memory = {"memory": sink.memory()} if sink else {}
+            results.write("stream", {"workloads": found, "sink": sunk_memory})
     with bench.stack() as endpoints:
-        engine = bench.new_database(endpoints, way.source, "bench_apply_source")
-        bench.new_database(endpoints, way.target, "bench_apply_target")
-        bench.run(engine, f"CREATE TABLE orders ({bench.COLUMNS[way.source]})")
-        bench.fill(engine, "orders", bench.rows(0, ROWS))
-        with bench.replication(endpoints, way, "bench_apply", ["orders"]) as made:
-            made.check()
-            made.prepare()
-            list(made.copy())
-            made.register()
-            free = itertools.count(ROWS, arguments.changes)
-            for workload in arguments.workloads:
-                measure(made, engine, workload, arguments.changes, arguments.rounds, free)
+        bench.drop(endpoints, f"{NAME}_source", f"{NAME}_target")
 
 
 if __name__ == "__main__":

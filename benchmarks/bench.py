@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import logging
+import os
 import random
 import resource
+import secrets
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine, NullPool, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from cdc_pipeline.config import load_replication
 from cdc_pipeline.local import stack as local_stack
@@ -21,12 +27,14 @@ from cdc_pipeline.local.stack import Endpoints
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.verify import verify
 
+PROJECT = Path(__file__).resolve().parent.parent
 COLUMNS = {
     "mysql": "id BIGINT PRIMARY KEY, customer INT NOT NULL, status VARCHAR(20), amount DECIMAL(12, 2), ratio DOUBLE, "
     "note TEXT, email VARCHAR(80), created DATETIME(6), day DATE, active TINYINT",
     "postgresql": "id BIGINT PRIMARY KEY, customer INT NOT NULL, status VARCHAR(20), amount DECIMAL(12, 2), "
     "ratio DOUBLE PRECISION, note TEXT, email VARCHAR(80), created TIMESTAMP(6), day DATE, active SMALLINT",
 }
+TITLES = {"mysql": "MySQL", "postgresql": "PostgreSQL"}
 WORDS = ("lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "sed", "do", "eiusmod")
 NULL = r"\N"
 
@@ -48,6 +56,17 @@ def direction(text: str) -> Direction:
     return Direction(source, target)
 
 
+def several(parser: argparse.ArgumentParser, name: str, known: Sequence[str]) -> None:
+    """Names on a command line, all of them if none is given. (With `choices`, argparse of 3.11 refuses that.)"""
+
+    def one(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"{text} is none of {', '.join(known)}")
+        return text
+
+    parser.add_argument(name, nargs="*", type=one, default=list(known), help=f"of {', '.join(known)}")
+
+
 @contextmanager
 def stack() -> Iterator[Endpoints]:
     """The embedded stack; ended again if it did not run."""
@@ -65,11 +84,54 @@ def new_database(endpoints: Endpoints, kind: str, name: str) -> Engine:
     """An empty one, in place of what an earlier run has left."""
     url = make_url(getattr(endpoints, kind))
     force = " WITH (FORCE)" if kind == "postgresql" else ""
-    with create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+    with _server(endpoints, kind).connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}{force}")
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     options = {"local_infile": True} if kind == "mysql" else {}
     return create_engine(url.set(database=name), connect_args=options, poolclass=NullPool)
+
+
+def drop(endpoints: Endpoints, *names: str) -> None:
+    """Databases of both servers."""
+    for kind in COLUMNS:
+        with _server(endpoints, kind).connect() as connection:
+            for name in names:
+                connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+
+
+def _server(endpoints: Endpoints, kind: str) -> Engine:
+    url = make_url(getattr(endpoints, kind))
+    return create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user of MySQL for the other programs."""
+
+    name: str
+    password: str
+
+    def instead(self, url: URL) -> URL:
+        """Other databases' URLs stay as they are."""
+        if url.get_backend_name() != "mysql":
+            return url
+        return url.set(username=self.name, password=self.password)
+
+
+@contextmanager
+def login(endpoints: Endpoints) -> Iterator[Login]:
+    """Not all of them know MySQL 8's way to tell a password, hence one who tells it in the old way."""
+    made = Login("bench_peer", secrets.token_hex(12))
+    with _server(endpoints, "mysql").connect() as connection:
+        connection.exec_driver_sql(f"DROP USER IF EXISTS {made.name}")
+        connection.exec_driver_sql(
+            f"CREATE USER {made.name} IDENTIFIED WITH mysql_native_password BY '{made.password}'"
+        )
+        connection.exec_driver_sql(f"GRANT ALL ON *.* TO {made.name}")
+        try:
+            yield made
+        finally:
+            connection.exec_driver_sql(f"DROP USER {made.name}")
 
 
 @contextmanager
@@ -95,6 +157,9 @@ def replication_file(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}_{values['client']}.yaml"
         path.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
+        made = Replication(load_replication(path))
+        if made.parts.connect.exists(made.config.connector_name):
+            made.teardown()  # what a run has left that was killed
         try:
             yield path
         finally:
@@ -152,19 +217,52 @@ def run(engine: Engine, *statements: str) -> None:
             connection.exec_driver_sql(statement)
 
 
-def told(replication: Replication) -> None:
-    """Wait until Kafka has all that the source has committed by now."""
+def told(replication: Replication, connector: str | None = None) -> None:
+    """Wait until Kafka has all that the source has committed by now: from its connector, or from another one."""
     mark, parts = replication.parts.source.mark(), replication.parts
-    while not parts.source.reached(parts.connect.offsets(replication.config.connector_name) or {}, mark):
+    while not parts.source.reached(parts.connect.offsets(connector or replication.config.connector_name) or {}, mark):
         parts.source.stir()
         time.sleep(0.05)
 
 
-def require_equal(replication: Replication) -> None:
-    """No figure counts of a result that is not the source's."""
-    different = [c for c in verify(replication.parts, replication.tables) if not c.equal]
+class Different(SystemExit):
+    """What was written is not what was read."""
+
+
+def require_equal(replication: Replication, names: Sequence[str] = ()) -> None:
+    """No figure counts of a result that is not the source's: of all tables, or of those named."""
+    tables = [table for table in replication.tables if not names or table.source.name in names]
+    different = [comparison for comparison in verify(replication.parts, tables) if not comparison.equal]
     if different:
-        raise SystemExit(f"the target differs from the source: {different}")
+        raise Different(f"the target differs from the source: {different}")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a command took: seconds from its start to its end, and the most MiB that one of its processes had."""
+
+    seconds: float
+    memory: float
+    output: str
+
+
+class CommandFailed(Exception):
+    """It ended with another status than 0; says how."""
+
+
+def measured(command: Sequence[str], environment: Mapping[str, str] | None = None, within: float = 1800) -> Taken:
+    """Run a command. Raises CommandFailed."""
+    with tempfile.NamedTemporaryFile("r") as report, tempfile.TemporaryFile("w+") as output:
+        launch = [sys.executable, "-S", "-E", str(Path(__file__).with_name("launch.py")), report.name, *command]
+        subprocess.run(
+            launch, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, check=True, timeout=within,
+        )  # fmt: skip
+        output.seek(0)
+        said, told = output.read(), json.load(report)
+    if told["status"] != 0:
+        raise CommandFailed(" ".join(said.strip().splitlines()[-2:]) or f"status {told['status']}")
+    return Taken(told["seconds"], told["memory"], said)
 
 
 def megabytes_of_memory() -> float:

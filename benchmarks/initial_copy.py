@@ -1,105 +1,223 @@
-"""How fast a table is copied, and in how much memory, beside what the two databases need for it themselves.
+"""How fast a table is copied, and in how much memory, beside the other ways to do it.
 
-    .venv/bin/python benchmarks/initial_copy.py [--direction mysql-postgresql] [--rows 1000000] [--rounds 3]
+    .venv/bin/python benchmarks/initial_copy.py [--rows 300000] [--rounds 2] [--own] [DIRECTION…]
 
-Beside the copy, which includes its watermark, each round times two floors: the source's rows read and thrown away, and
-a ready file of the same rows loaded into the same table, the primary key in place. A copy does both at once, so with
-cores to spare it takes as long as the longer of them; on one core as long as their sum. The target is verified before
-a figure counts. Rates on a shared machine differ from run to run; the ratios are what compares.
+In each round every way (`peers.py`, and our own) copies the same table of ten mixed columns into an empty one, its
+primary key in place, as a command of its own: the seconds are from its start to its end, the memory is the most that
+one of its processes had. What it wrote is verified before a figure counts. Before the first round each way copies a
+table of one row: that is its cost to begin with, and shows whether it is to be had here at all. `--own` leaves the
+tools out, and measures only our ways and the databases' own.
+
+Rates on a shared machine differ from run to run; the ratios within a round are what compares.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import logging
-import statistics
-import subprocess
+import os
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import bench
+import peers
+import results
+from alone import alone
+from peers import TABLE, Ends
+from sqlalchemy import Engine
 
 from cdc_pipeline.config import load_replication
 from cdc_pipeline.replication import Replication
 
-TABLE = "orders"
+NAME = "bench_copy"
+COMMAND, DAGSTER, STEP = "cdc-pipeline copy", "cdc-pipeline in a Dagster run", "its copy alone"
+DIRECTIONS = tuple("-".join(pair) for pair in peers.EVERY)
+DATABASES_OWN = {"ready file", "clients in a pipe", "mariadb-dump in a pipe"}
 
 
-def copy_alone(path: str) -> None:
-    """The copy of a fresh process: prints its seconds, and the memory that it took beyond what Python and the
-    libraries have."""
-    logging.getLogger("cdc_pipeline").setLevel(logging.ERROR)
-    made = Replication(load_replication(Path(path)))
-    made.check()
-    made.prepare()
-    before = bench.megabytes_of_memory()
-    began = time.monotonic()
-    (result,) = made.copy(force_resync=False)
-    seconds = time.monotonic() - began
-    if result.error:
-        raise result.error
-    memory = bench.megabytes_of_memory() - before
-    print(json.dumps({"seconds": seconds, "memory": memory, "rows": result.rows, "bytes": result.bytes}))
+@dataclass(frozen=True)
+class Run:
+    """What a way needs to know: its ends, and the replication file of ours."""
+
+    ends: Ends
+    path: Path
 
 
-def read_alone(made: Replication) -> float:
-    """Seconds to read what the copy reads, to throw it away."""
-    source = made.parts.source
-    (table,) = made.tables
-    shape = source.shape(table.source)
-    assert shape is not None
-    with source.snapshot(shape) as snapshot, Path("/dev/null").open("wb") as nowhere:
-        began = time.monotonic()
-        snapshot.copy_to(snapshot.arranged(shape), nowhere)
-        return time.monotonic() - began
+@dataclass(frozen=True)
+class Way:
+    name: str
+    take: Callable[[Run], bench.Taken]
+    fills: bool = True  # the table that is there; else it makes its own
+    landed: str | None = None
+
+
+def of_peer(peer: peers.Peer) -> Way:
+    def take(run: Run) -> bench.Taken:
+        return bench.measured(peer.command(run.ends), run.ends.environment)
+
+    return Way(peer.name, take, landed=peer.landed)
+
+
+def by_command(run: Run) -> bench.Taken:
+    return bench.measured([sys.executable, "-m", "cdc_pipeline.cli", "copy", TABLE], _surroundings(run.path.parent))
+
+
+def in_dagster(run: Run) -> bench.Taken:
+    """As Dagster's own launcher does it: a process that loads the definitions and executes one run."""
+    with tempfile.TemporaryDirectory() as home:
+        (Path(home) / "dagster.yaml").write_text((bench.PROJECT / "dagster.yaml").read_text())
+        name = run.path.stem
+        command = [
+            sys.executable, "-m", "dagster", "asset", "materialize", "-m", "cdc_pipeline.definitions",
+            "--select", f"key:{name}/initial_copy", "--partition", TABLE,
+        ]  # fmt: skip
+        return bench.measured(command, {**_surroundings(run.path.parent), "DAGSTER_HOME": home})
+
+
+def _surroundings(folder: Path) -> dict[str, str]:
+    path = os.pathsep.join(filter(None, (str(bench.PROJECT), os.environ.get("PYTHONPATH"))))
+    return {"CDC_PIPELINE_REPLICATIONS": str(folder), "PYTHONPATH": path}
+
+
+def step_alone(run: Run) -> bench.Taken:
+    step = alone("copy", run.path)
+    return bench.Taken(step.seconds, step.memory, "")
+
+
+OURS = (
+    Way(COMMAND, by_command, fills=False),
+    Way(DAGSTER, in_dagster, fills=False),
+    Way(STEP, step_alone, fills=False),
+)
+
+
+class WroteSomethingElse(Exception):
+    """What the target has is not what the source has, though the command ended well; says why if it does."""
+
+
+def _complaint(output: str) -> str:
+    return next((line[line.index("ERROR") :] for line in output.splitlines() if "ERROR" in line), "")
+
+
+class Direction:
+    """One source and one target, and the ways between them."""
+
+    def __init__(self, endpoints: bench.Endpoints, way: bench.Direction, user: bench.Login) -> None:
+        self.endpoints, self.way, self.user = endpoints, way, user
+
+    def source(self, file: Path) -> Engine:
+        source = bench.new_database(self.endpoints, self.way.source, f"{NAME}_source")
+        bench.run(source, f"CREATE TABLE {TABLE} ({bench.COLUMNS[self.way.source]})")
+        bench.load(source, TABLE, file)
+        return source
+
+    def take(self, way: Way, source: Engine, file: Path) -> bench.Taken:
+        """Let it copy into a new database, and see that what it wrote is right."""
+        target = bench.new_database(self.endpoints, self.way.target, f"{NAME}_target")
+        create = f"CREATE TABLE {TABLE} ({bench.COLUMNS[self.way.target]})"
+        if way.fills:
+            bench.run(target, create)
+        ends = Ends(self.user.instead(source.url), self.user.instead(target.url), file)
+        tables = [f"{{{TABLE}: {{target: {TABLE}}}}}"]
+        with bench.replication_file(self.endpoints, self.way, NAME, tables, client="912") as path:
+            taken = way.take(Run(ends, path))
+            if way.landed:
+                bench.run(target, f"INSERT INTO {TABLE} {typed(way.landed, self.way.target)}")
+            made = Replication(load_replication(path))
+            made.parts.state.create()
+            try:
+                bench.require_equal(made)
+            except bench.Different as error:
+                raise WroteSomethingElse(_complaint(taken.output) or str(error)) from error
+        return taken
+
+
+def typed(table: str, kind: str) -> str:
+    """A table of somebody else's types, read as ours."""
+    columns = (column.strip().split(" ", 1) for column in bench.COLUMNS[kind].replace("12, 2", "12,2").split(", "))
+    casts = (
+        f"CAST({name} AS {words.removesuffix(' PRIMARY KEY').removesuffix(' NOT NULL')})" for name, words in columns
+    )
+    return f"SELECT {', '.join(casts)} FROM {table}"
+
+
+@contextmanager
+def ready(rows: int, folder: str) -> Iterator[Path]:
+    file = Path(folder) / f"{rows}.copy"
+    with file.open("w") as lines:
+        lines.writelines(bench.rows(0, rows))
+    yield file
+    file.unlink()
+
+
+def available(direction: Direction, ways: list[Way], folder: str) -> tuple[dict[str, bench.Taken], dict[str, str]]:
+    """What each way takes for one row, and why the others are not to be had."""
+    begins, absent = {}, {}
+    with ready(1, folder) as file:
+        source = direction.source(file)
+        for way in ways:
+            try:
+                begins[way.name] = direction.take(way, source, file)
+            except (bench.CommandFailed, WroteSomethingElse) as error:
+                if way in OURS:
+                    raise
+                absent[way.name] = str(error)
+                print(f"{way.name}: not available here: {error}", flush=True)
+    return begins, absent
+
+
+def measure(direction: Direction, rows: int, rounds: int, own: bool) -> dict:
+    pair = (direction.way.source, direction.way.target)
+    ways, absent = list(OURS), {}
+    for peer in peers.PEERS:
+        if pair not in peer.pairs or (own and peer.name not in DATABASES_OWN):
+            continue
+        reason = peer.unavailable()
+        if reason is None:
+            ways.append(of_peer(peer))
+        else:
+            absent[peer.name] = reason
+            print(f"{peer.name}: not available here: {reason}", flush=True)
+    found: dict[str, list[bench.Taken]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        begins, more = available(direction, ways, folder)
+        ways = [way for way in ways if way.name in begins]
+        with ready(rows, folder) as file:
+            size = file.stat().st_size
+            print(f"{direction.way}: {rows:,} rows, {size / 2**20:,.0f} MiB", flush=True)
+            source = direction.source(file)
+            for number in range(rounds):
+                for way in ways if number % 2 == 0 else ways[::-1]:
+                    taken = direction.take(way, source, file)
+                    found.setdefault(way.name, []).append(taken)
+                    print(f"  {way.name}: {taken.seconds:.1f} s, {taken.memory:.0f} MiB", flush=True)
+    return {
+        "rows": rows, "bytes": size, "absent": {**absent, **more},
+        "ways": {
+            name: {
+                "begin": begins[name].seconds,
+                "seconds": [taken.seconds for taken in takes], "memory": [taken.memory for taken in takes],
+            }
+            for name, takes in found.items()
+        },
+    }  # fmt: skip
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--copy-alone"]:
-        copy_alone(sys.argv[2])
-        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--direction", type=bench.direction, default="mysql-postgresql")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=300_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--own", action="store_true", help="leave the tools out")
+    bench.several(parser, "directions", DIRECTIONS)
     arguments = parser.parse_args()
-    with bench.stack() as endpoints, tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "rows.copy"
-        with file.open("w") as lines:
-            lines.writelines(bench.rows(0, arguments.rows))
-        print(f"{arguments.direction}: {arguments.rows:,} rows, {file.stat().st_size / 2**20:,.0f} MiB")
-        rounds = [one_round(endpoints, arguments.direction, file) for _ in range(arguments.rounds)]
-    for name in ("load", "sum"):
-        ratio = statistics.median(times["copy"] / times[name] for times in rounds)
-        print(f"median of {len(rounds)}: the copy takes {ratio:.2f} times the {FLOORS[name]}")
-
-
-FLOORS = {"load": "load of a ready file", "sum": "sum of reading and loading"}
-
-
-def one_round(endpoints: bench.Endpoints, way: bench.Direction, file: Path) -> dict[str, float]:
-    source = bench.new_database(endpoints, way.source, "bench_copy_source")
-    target = bench.new_database(endpoints, way.target, "bench_copy_target")
-    bench.run(source, f"CREATE TABLE {TABLE} ({bench.COLUMNS[way.source]})")
-    bench.load(source, TABLE, file)
-    with bench.replication_file(endpoints, way, "bench_copy", [TABLE]) as path:
-        command = [sys.executable, __file__, "--copy-alone", str(path)]
-        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        copied = json.loads(told.splitlines()[-1])
-        made = Replication(load_replication(path))
-        bench.require_equal(made)
-        reading = read_alone(made)
-        bench.run(target, f"CREATE TABLE ready ({bench.COLUMNS[way.target]})")
-        began = time.monotonic()
-        bench.load(target, "ready", file)
-        loading = time.monotonic() - began
-    rate = copied["rows"] / copied["seconds"]
-    print(f"copy {copied['seconds']:.1f} s ({rate:,.0f} rows/s, {copied['memory']:.0f} MiB), ", end="")
-    print(f"read {reading:.1f} s, load {loading:.1f} s", flush=True)
-    return {"copy": copied["seconds"], "load": loading, "sum": reading + loading}
+    with bench.stack() as endpoints, bench.login(endpoints) as user:
+        for text in arguments.directions:
+            direction = Direction(endpoints, bench.direction(text), user)
+            results.write(f"copy-{text}", measure(direction, arguments.rows, arguments.rounds, arguments.own))
+        bench.drop(endpoints, f"{NAME}_source", f"{NAME}_target")
 
 
 if __name__ == "__main__":

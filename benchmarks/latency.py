@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import bench
+import results
 from sqlalchemy import Engine
 
 from cdc_pipeline.config import load_replication
@@ -100,6 +101,7 @@ def measure(path: Path, source: Engine, reader: Reader, arguments: argparse.Name
     folder, command = str(path.parent), [sys.executable, "-m", "cdc_pipeline.cli", "consume"]
     consumer = subprocess.Popen(command, env={**os.environ, "CDC_PIPELINE_REPLICATIONS": folder})
     reader.start()
+    told = []
     try:
         warm = write(source, 1, 10, 5)
         wait_for(reader, warm[-1][1])
@@ -109,11 +111,12 @@ def measure(path: Path, source: Engine, reader: Reader, arguments: argparse.Name
             found = latencies(committed, reader.seen)
             reached = (committed[-1][1] - committed[0][1]) / (committed[-1][0] - committed[0][0])
             middle, last = found[len(found) // 2], found[int(len(found) * 0.99)]
-            print(
+            told.append(
                 f"{arguments.direction}, {rate:,}/s (reached {reached:,.0f}/s): "
-                f"median {middle * 1000:.0f} ms, 99 % within {last * 1000:.0f} ms",
-                flush=True,
+                f"median {middle * 1000:.0f} ms, 99 % within {last * 1000:.0f} ms"
             )
+            print(told[-1], flush=True)
+        results.write("latency", told)
     finally:
         consumer.terminate()
         consumer.wait()

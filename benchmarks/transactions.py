@@ -10,11 +10,11 @@ figure counts. Prints the rate of each and the median of the rounds' ratios; a m
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from contextlib import ExitStack
 
 import bench
+import results
 from sqlalchemy import Engine
 
 from cdc_pipeline.replication import Replication
@@ -80,7 +80,10 @@ def measure(both: dict[str, Replication], engine: Engine, arguments: argparse.Na
         events = arguments.transactions * (arguments.rows + 1)
         rates = ", ".join(f"{kind} {events / spent:,.0f} events/s" for kind, spent in seconds.items())
         print(f"round {number + 1}: {rates}; transactional takes {ratios[-1]:.2f} times as long", flush=True)
-    print(f"median of {arguments.rounds}: {statistics.median(ratios):.2f} times as long")
+    events = f"{arguments.transactions:,} transactions of {arguments.rows + 1} rows in two tables"
+    told = f"`apply: transactional`, {events}: {results.Spread.of(ratios).text()} times as long as `batches`"
+    print(told)
+    results.write("transactions", [told])
 
 
 if __name__ == "__main__":
