@@ -206,6 +206,7 @@ def sink_config(target: Engine, topics: Sequence[str]) -> dict[str, str]:
         "collection.name.format": "sink_${source.table}",
         "batch.size": BATCH,
         "use.reduction.buffer": "true",
+        "dialect.postgres.unnest.insert.enabled": "true",  # one statement for a batch
         "consumer.override.max.poll.records": BATCH,
         **JSON,
     }
