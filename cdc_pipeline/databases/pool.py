@@ -37,9 +37,11 @@ def pooled_engine(database: Renewable) -> Engine:
 
     @event.listens_for(engine, "reset")
     def release(connection: Any, record: Any, _state: Any) -> None:
-        if record is not None:  # else it was taken out of the pool, and is about to be closed
-            record.info[_USED] = True
-        database.release_session(connection)
+        record.info[_USED] = True
+        try:
+            database.release_session(connection)
+        except driver_error as error:  # it has died, of which whoever used it has heard
+            record.invalidate(error)
 
     @event.listens_for(engine, "checkout")
     def renew(connection: Any, record: Any, _proxy: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -184,6 +184,19 @@ def test_a_session_that_the_server_has_ended_is_replaced(shop: Scenario) -> None
         with source.connect() as connection:
             assert one(connection, ID[kind]) != session
             assert one(connection, TOLD_SALT[kind]) == SALT
+
+
+def test_of_a_session_that_has_died_in_use_nothing_is_logged(shop: Scenario, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever used it knows by then; and SQLAlchemy would log it with its traceback."""
+    source, kind = source_of(shop), shop.kinds["source"]
+    with source.pooled():
+        with closing(source.engine.raw_connection()) as used, closing(used.cursor()) as cursor:
+            cursor.execute(ID[kind])
+            ((session,),) = cursor.fetchall()
+            shop.run("source", KILL[kind].format(session))
+        with source.connect() as connection:
+            assert one(connection, ID[kind]) != session
+    assert caplog.records == []
 
 
 def test_what_cannot_be_reached_is_said_as_ever(shop: Scenario) -> None:
