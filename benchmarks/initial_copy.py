@@ -148,7 +148,7 @@ def typed(table: str, kind: str) -> str:
 def ready(rows: int, folder: str) -> Iterator[Path]:
     file = Path(folder) / f"{rows}.copy"
     with file.open("w") as lines:
-        lines.writelines(bench.rows(0, rows))
+        lines.writelines(bench.rows(1, rows))  # the first has no NULL: dlt leaves a column out that has nothing else
     yield file
     file.unlink()
 
