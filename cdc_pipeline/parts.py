@@ -10,7 +10,7 @@ from functools import cached_property
 from cdc_pipeline.capture.connect_api import ConnectApi
 from cdc_pipeline.config import ReplicationConfig, TableRule
 from cdc_pipeline.databases import open_source, open_target
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape

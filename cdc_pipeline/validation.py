@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cdc_pipeline.capture.connector import get_connector_config_for_database
 from cdc_pipeline.choices import Change
 from cdc_pipeline.copying.resync import is_live, planned
-from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.type_table import Fate, fate
 from cdc_pipeline.errors import (
     CdcPipelineError,

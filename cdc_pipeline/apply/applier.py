@@ -21,7 +21,7 @@ from confluent_kafka import Message
 from cdc_pipeline.apply.assignment import Assignment, Partition
 from cdc_pipeline.apply.collector import Collected, Collector, Runs, TableTrouble, trouble_of
 from cdc_pipeline.apply.progress import Progress
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Writer
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.quarantine import Quarantine

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer as KafkaConsumer
 
 from cdc_pipeline.apply.batch import BatchBuilder
 from cdc_pipeline.apply.drift import drifted, missing_in
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.errors import CdcPipelineError, ConsumerFenced, OffsetLost
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import TableId, Watermark

@@ -17,7 +17,7 @@ from confluent_kafka import Message
 from cdc_pipeline.apply.assignment import Assignment, Partition, TableStream
 from cdc_pipeline.apply.decode import decode
 from cdc_pipeline.apply.progress import Progress
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.errors import CdcPipelineError, TooManySetAside
 from cdc_pipeline.model import ChangeEvent, Operation, RowBatch
 from cdc_pipeline.quarantine import WAITS, SetAside

@@ -41,7 +41,7 @@ from cdc_pipeline.apply.heartbeat import source_time
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.apply.transactional import TransactionalApplier
 from cdc_pipeline.config import ReplicationConfig
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Target, Writer
 from cdc_pipeline.errors import (
     CdcPipelineError,

@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 
 from cdc_pipeline.apply.progress import Progress
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.model import TableId
 from cdc_pipeline.state import ConsumerState, Desired, State

@@ -20,7 +20,7 @@ from cdc_pipeline.apply.applier import Applier
 from cdc_pipeline.apply.assignment import Assignment, Partition
 from cdc_pipeline.apply.collector import Runs, TableTrouble
 from cdc_pipeline.apply.transactions import Assembler, Mark, Piece, Told, Unit, merged
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Writer
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.kafka import Broker

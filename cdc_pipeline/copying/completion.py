@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.definition import Definer, ForeignKey, Index, Names, candidates
 from cdc_pipeline.databases.projected import in_target_names
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Replicated, TableId, TableShape

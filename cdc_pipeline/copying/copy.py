@@ -25,7 +25,7 @@ from cdc_pipeline.copying.load import Load
 from cdc_pipeline.copying.ranges import Cutting
 from cdc_pipeline.copying.resync import Resync, is_live, planned
 from cdc_pipeline.copying.transfer import OnRows
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, CopyOvertaken, GeneratedColumnMissing
 from cdc_pipeline.kafka import Broker

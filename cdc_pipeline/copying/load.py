@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from cdc_pipeline.copying.ranges import Cutting, Note, RangedTransfer
 from cdc_pipeline.copying.transfer import OnRows, Transferred, transfer
-from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.key_ranges import KeyRange, is_same_order, within
+from cdc_pipeline.databases.source import Snapshot, Source
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.model import Replicated, TableShape
 from cdc_pipeline.state import State, TableRecord, TableState

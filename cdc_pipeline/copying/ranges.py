@@ -21,8 +21,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cdc_pipeline.copying.transfer import Digest, OnRows, Transferred, transfer
-from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.key_ranges import Key, KeyRange, can_be_cut
+from cdc_pipeline.databases.source import Snapshot, Source
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, CopyOvertaken
 from cdc_pipeline.model import TableId, TableShape

@@ -25,8 +25,9 @@ from cdc_pipeline import swaps
 from cdc_pipeline.copying.completion import complete
 from cdc_pipeline.copying.ranges import Cutting, Note, RangedTransfer
 from cdc_pipeline.copying.transfer import OnRows, Transferred, transfer
-from cdc_pipeline.databases.base import Dialect, Snapshot, Source
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.replacer import Swapper
+from cdc_pipeline.databases.source import Snapshot, Source
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, ResyncImpossible, TableBusy
 from cdc_pipeline.kafka import Broker

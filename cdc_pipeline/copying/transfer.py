@@ -16,9 +16,9 @@ from typing import BinaryIO
 from sqlalchemy import Connection
 
 from cdc_pipeline.databases import copy_text
-from cdc_pipeline.databases.base import Snapshot
 from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
 from cdc_pipeline.databases.refusal import value_refused
+from cdc_pipeline.databases.source import Snapshot
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, CopyIncomplete, LoadRefused
 from cdc_pipeline.model import Row, TableId, TableShape

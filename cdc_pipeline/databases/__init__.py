@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from cdc_pipeline.config import Endpoint
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Target
 
 # kind: (module of the source's class, module of the target's class); imported on use, with their drivers.

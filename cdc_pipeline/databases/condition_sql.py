@@ -13,7 +13,7 @@ from cdc_pipeline.condition import AllOf, AnyOf, Compared, Condition, IsNull, No
 from cdc_pipeline.model import Column
 
 if TYPE_CHECKING:
-    from cdc_pipeline.databases.base import Dialect
+    from cdc_pipeline.databases.dialect import Dialect
 
 
 def render(dialect: Dialect, condition: Condition, columns: Mapping[str, Column]) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from cdc_pipeline.model import ColumnType, Kind, TableId, TableShape
 
 if TYPE_CHECKING:
-    from cdc_pipeline.databases.base import Database
+    from cdc_pipeline.databases.database import Database
 
 WIDEST_CHARACTER = 4  # bytes of UTF-8
 _ENUM_BYTES = 64 * WIDEST_CHARACTER

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cdc_pipeline.model import Column, Kind, TableShape
 
 if TYPE_CHECKING:
-    from cdc_pipeline.databases.base import Dialect
+    from cdc_pipeline.databases.dialect import Dialect
 
 Key = tuple[str, ...]  # the texts of a key's columns, as `Dialect.key_text` gives them
 

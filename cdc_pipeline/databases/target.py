@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from cdc_pipeline.choices import DELETED_AT
 from cdc_pipeline.databases import copy_text
-from cdc_pipeline.databases.base import Database
+from cdc_pipeline.databases.database import Database
 from cdc_pipeline.databases.refusal import value_refused
 from cdc_pipeline.databases.replacer import Replacer
 from cdc_pipeline.errors import LoadRefused, StatementFailed, TargetChanged

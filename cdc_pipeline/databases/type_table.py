@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.mariadb.dialect import MariaDbDialect
 from cdc_pipeline.databases.mysql.dialect import MySqlDialect
 from cdc_pipeline.databases.oracle.dialect import OracleDialect

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from cdc_pipeline.condition import compiled, condition_problems, parse
-from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.condition_sql import render
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.model import TableShape
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.conftest import Scenario

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from cdc_pipeline.copying import ranges
 from cdc_pipeline.copying.ranges import Note, RangedTransfer
-from cdc_pipeline.databases.base import Snapshot
 from cdc_pipeline.databases.key_ranges import KeyRange
+from cdc_pipeline.databases.source import Snapshot
 from cdc_pipeline.errors import CopyOvertaken
 from cdc_pipeline.model import TableId
 from cdc_pipeline.replication import Replication

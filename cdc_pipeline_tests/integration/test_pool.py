@@ -15,7 +15,7 @@ from sqlalchemy.pool import Pool
 
 from cdc_pipeline.config import Endpoint
 from cdc_pipeline.databases import open_source
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable
 from cdc_pipeline.model import TableId
 from cdc_pipeline_tests.conftest import Scenario

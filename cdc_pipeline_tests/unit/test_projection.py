@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from cdc_pipeline.choices import DELETED_AT, Choices, fingerprint_of_salt, hasher
-from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.definition import Definition, ForeignKey, Index, Literal, Part
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.mysql.dialect import MySqlDialect
 from cdc_pipeline.databases.oracle.dialect import OracleDialect
 from cdc_pipeline.databases.postgresql.dialect import PostgreSqlDialect

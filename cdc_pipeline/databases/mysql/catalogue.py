@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.definition import Default, Definition, Expression, ForeignKey, Index, Literal, Now, Part
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.errors import StatementFailed
 from cdc_pipeline.model import TableId, TableShape
 

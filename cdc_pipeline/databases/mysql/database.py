@@ -11,7 +11,7 @@ import pymysql
 from pymysql.constants import CR
 from sqlalchemy import Engine, bindparam, event, text
 
-from cdc_pipeline.databases.base import ISOLATION_LEVEL, Database, statement_failed
+from cdc_pipeline.databases.database import ISOLATION_LEVEL, Database, statement_failed
 from cdc_pipeline.databases.mysql.definition import MySqlDefiner
 from cdc_pipeline.databases.mysql.dialect import MySqlDialect
 from cdc_pipeline.databases.mysql.grants import Grants

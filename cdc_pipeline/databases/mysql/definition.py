@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, text
 
-from cdc_pipeline.databases.base import Database, Dialect
+from cdc_pipeline.databases.database import Database
 from cdc_pipeline.databases.definition import (
     Default,
     Definer,
@@ -25,6 +25,7 @@ from cdc_pipeline.databases.definition import (
     shortened,
     without_uniqueness,
 )
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.mysql import catalogue
 from cdc_pipeline.databases.mysql.catalogue import quoted
 from cdc_pipeline.errors import StatementFailed

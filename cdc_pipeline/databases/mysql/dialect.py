@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from cdc_pipeline.condition import Value, moment_of
-from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.key_ranges import KeyRange
 from cdc_pipeline.databases.mysql.charsets import GARBLED, charset_of
 from cdc_pipeline.model import Column, ColumnType, Kind, TableId, TableShape

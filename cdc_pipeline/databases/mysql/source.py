@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 from sqlalchemy import Connection
 
 from cdc_pipeline.databases import copy_text
-from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.json_text import plain_numbers
 from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
 from cdc_pipeline.databases.mysql import heartbeat
@@ -23,6 +22,7 @@ from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.databases.mysql.reader import RawReader
 from cdc_pipeline.databases.mysql.trail import BinlogTrail
 from cdc_pipeline.databases.mysql.watermark import BinlogWatermark, GtidSet, GtidWatermark
+from cdc_pipeline.databases.source import Snapshot, Source
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail, Watermark
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, event, text
 from sqlalchemy.engine import URL
 
-from cdc_pipeline.databases.base import Database, statement_failed
+from cdc_pipeline.databases.database import Database, statement_failed
 from cdc_pipeline.databases.oracle import reader
 from cdc_pipeline.databases.oracle.dialect import OracleDialect
 from cdc_pipeline.databases.oracle.texts import are_long, comparable

@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from cdc_pipeline.condition import Value, moment_of
-from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.oracle.texts import are_long, comparable, is_long, readable
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.model import Column, ColumnType, Kind, TableId, TableShape

@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases import copy_text
-from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
 from cdc_pipeline.databases.oracle import reader
 from cdc_pipeline.databases.oracle.database import OracleDatabase
@@ -18,6 +17,7 @@ from cdc_pipeline.databases.oracle.grants import PACKAGES, VIEWS, Grants
 from cdc_pipeline.databases.oracle.texts import is_long
 from cdc_pipeline.databases.oracle.trail import RedoTrail
 from cdc_pipeline.databases.oracle.watermark import ScnWatermark, first_needed, has_reached, offset_at
+from cdc_pipeline.databases.source import Snapshot, Source
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Check, Position, TableId, TableShape, Trail, Watermark
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.postgresql.definition import quoted
 from cdc_pipeline.model import TableId
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.definition import (
     Default,
     Definition,
@@ -20,6 +19,7 @@ from cdc_pipeline.databases.definition import (
     Now,
     Part,
 )
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.errors import StatementFailed
 from cdc_pipeline.model import ColumnType, Kind, TableId, TableShape
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import bindparam, text
 
-from cdc_pipeline.databases.base import Database, statement_failed
+from cdc_pipeline.databases.database import Database, statement_failed
 from cdc_pipeline.databases.postgresql.catalogue import UNPUBLISHED
 from cdc_pipeline.databases.postgresql.definition import PostgreSqlDefiner
 from cdc_pipeline.databases.postgresql.dialect import PostgreSqlDialect

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, text
 
-from cdc_pipeline.databases.base import Database, Dialect
+from cdc_pipeline.databases.database import Database
 from cdc_pipeline.databases.definition import (
     Default,
     Definer,
@@ -25,6 +25,7 @@ from cdc_pipeline.databases.definition import (
     shortened,
     without_uniqueness,
 )
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.postgresql import catalogue
 from cdc_pipeline.databases.postgresql.dialect import PostgreSqlDialect
 from cdc_pipeline.errors import StatementFailed

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from cdc_pipeline.databases.base import Dialect
 from cdc_pipeline.databases.definition import bytes_of
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.postgresql.dialect import may_arrive_as_null
 from cdc_pipeline.model import Check, TableId, TableShape
 from cdc_pipeline.projection import moves_in_and_out, source_columns

@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, text
 
-from cdc_pipeline.databases.base import Snapshot, Source
 from cdc_pipeline.databases.copy_text import without_control_escapes
 from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
 from cdc_pipeline.databases.postgresql.catalogue import unpublished
@@ -20,6 +19,7 @@ from cdc_pipeline.databases.postgresql.heartbeat import PREFIX
 from cdc_pipeline.databases.postgresql.identity import FULL, identity_checks, relations
 from cdc_pipeline.databases.postgresql.trail import WalTrail
 from cdc_pipeline.databases.postgresql.watermark import SnapshotWatermark
+from cdc_pipeline.databases.source import Snapshot, Source
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail, Watermark
 

@@ -18,9 +18,9 @@ from cdc_pipeline.apply.assignment import Assignment, TableStream
 from cdc_pipeline.apply.batch import BatchBuilder
 from cdc_pipeline.apply.decode import MOVED_FROM
 from cdc_pipeline.apply.progress import Progress
-from cdc_pipeline.databases.base import Source
 from cdc_pipeline.databases.mysql.trail import BinlogTrail
 from cdc_pipeline.databases.mysql.watermark import BinlogWatermark
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Writer
 from cdc_pipeline.errors import CdcPipelineError, ConsumerFenced, DatabaseUnavailable, RowRefused, StatementFailed
 from cdc_pipeline.kafka import Broker

@@ -7,7 +7,7 @@ from typing import cast
 
 from cdc_pipeline.apply.heart import Heart, SourceHeart
 from cdc_pipeline.apply.progress import Progress
-from cdc_pipeline.databases.base import Source
+from cdc_pipeline.databases.source import Source
 from cdc_pipeline.errors import DatabaseUnavailable
 from cdc_pipeline.model import TableId
 from cdc_pipeline.state import ConsumerState, Desired, State, Work

@@ -20,8 +20,8 @@ def note(*cuts: str, done: tuple[int, ...] = ()) -> Note:
 
 
 def cutting_at(*cuts: str) -> Callable[[Key | None], Key | None]:
-    following = dict(zip([None, *((cut,) for cut in cuts)], [*((cut,) for cut in cuts), None], strict=True))
-    return lambda after: following[after]
+    keys: list[Key | None] = [None, *((cut,) for cut in cuts), None]
+    return lambda after: keys[1 + (keys.index(after) if after else 0)]
 
 
 def taken(ranges: Ranges) -> list[tuple[int, KeyRange]]:

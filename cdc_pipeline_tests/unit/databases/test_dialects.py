@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.mysql.dialect import MySqlDialect, load_data
 from cdc_pipeline.databases.postgresql.dialect import PostgreSqlDialect
 from cdc_pipeline.model import Column, ColumnType, Kind, TableId, TableShape

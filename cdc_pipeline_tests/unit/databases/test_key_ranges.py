@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_pipeline.databases.base import Dialect
+from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.key_ranges import KeyRange, can_be_cut, cut, is_same_order, key_columns, within
 from cdc_pipeline.databases.mysql.dialect import MySqlDialect
 from cdc_pipeline.databases.oracle.dialect import OracleDialect

@@ -1,0 +1,198 @@
+"""A database: its connections, its catalogue, and sums over its rows.
+
+`Dialect` (dialect.py) is its SQL; `Source` (source.py) adds the log position, the snapshot and its watermark, `Target`
+(target.py) the bulk load and the merge. Nothing outside this package asks which database it talks to.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, create_engine, event, literal_column, or_, select, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from cdc_pipeline.databases.definition import Definer, Definition
+from cdc_pipeline.databases.dialect import Dialect
+from cdc_pipeline.databases.pool import pooled_engine
+from cdc_pipeline.errors import CdcPipelineError, StatementFailed
+from cdc_pipeline.model import ColumnType, TableId, TableShape
+
+ISOLATION_LEVEL = "READ COMMITTED"
+
+
+class Database(ABC):
+    """A connection and a catalogue."""
+
+    dialect: Dialect
+    definer: Definer = Definer()
+    driver: str
+    renews_sessions = True  # whether a session can be made as new (`renew_session`)
+
+    def __init__(self, url: URL, options: Mapping[str, Any] | None = None) -> None:
+        """`url` holds the password; `options` are passed to the driver's connect()."""
+        self.url = url.set(drivername=self.driver)
+        self.options = dict(options or {})
+        self._pooled: Engine | None = None
+
+    @property
+    def display(self) -> str:
+        """The URL without its password, for people."""
+        return self.url.set(password=None, drivername=self.dialect.name).render_as_string()
+
+    @property
+    def engine(self) -> Engine:
+        return self._pooled or self._unpooled
+
+    @cached_property
+    def _unpooled(self) -> Engine:
+        """Connections live as long as the one thing they are opened for: a stream, a status answer."""
+        return self.new_engine(poolclass=NullPool)
+
+    def new_engine(self, **pool: Any) -> Engine:
+        engine = create_engine(
+            self.url,
+            connect_args={**self.session_options(), **self.options},
+            isolation_level=ISOLATION_LEVEL,
+            # SQL without values goes to the driver as it is, so a `%` in an identifier needs no doubling.
+            execution_options={"no_parameters": True},
+            hide_parameters=True,
+            **pool,
+        )
+
+        @event.listens_for(engine, "handle_error")
+        def explain(context: Any) -> None:
+            raise self.explain(context.original_exception) from context.original_exception
+
+        return engine
+
+    @abstractmethod
+    def session_options(self) -> dict[str, Any]:
+        """What every session needs: UTC, UTF-8, strictness."""
+
+    @abstractmethod
+    def explain(self, error: BaseException) -> CdcPipelineError:
+        """The driver's error as one of ours, without a secret."""
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """For what goes past SQLAlchemy to the driver itself."""
+        try:
+            yield
+        except CdcPipelineError:
+            raise
+        except DBAPIError as error:
+            raise self.explain(error.orig or error) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in self.driver_modules:
+                raise
+            raise self.explain(error) from error
+
+    driver_modules: tuple[str, ...]
+
+    def connect(self) -> Connection:
+        """A new connection, to be closed by the caller. Raises DatabaseUnavailable or AccessDenied."""
+        return self.engine.connect()
+
+    @contextmanager
+    def pooled(self) -> Iterator[None]:
+        """Inside, a connection that is closed serves again, as new (pool.py). At the end all are closed: nothing
+        idles in a database that has nothing to do."""
+        if self._pooled is not None or not self.renews_sessions:
+            yield
+            return
+        self._pooled = pooled_engine(self)
+        try:
+            yield
+        finally:
+            engine, self._pooled = self._pooled, None
+            engine.dispose()
+
+    def release_session(self, connection: Any) -> None:
+        """See pool.py."""
+        connection.rollback()
+
+    def renew_session(self, connection: Any) -> None:  # noqa: B027 - not called where sessions cannot be renewed
+        """See pool.py."""
+
+    @property
+    @abstractmethod
+    def default_schema(self) -> str:
+        """The schema of a name that states none."""
+
+    @abstractmethod
+    def tables(self) -> list[TableId]:
+        """The tables that this login may see, without those that belong to the system or to us."""
+
+    @abstractmethod
+    def shapes(self, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
+        """The shapes of those of these tables that exist (and that this login may see)."""
+
+    def shape(self, table: TableId) -> TableShape | None:
+        return self.shapes([table]).get(table)
+
+    def definition(self, shape: TableShape) -> Definition:
+        """What the table has besides its columns and its key."""
+        with self.connect() as connection:
+            return self.definer.read(self, connection, shape)
+
+    def count(self, table: TableId) -> int:
+        with self.connect() as connection:
+            return int(self.scalar(connection, f"SELECT count(*) FROM {self.dialect.table(table)}"))
+
+    def is_empty(self, table: TableId) -> bool:
+        with self.connect() as connection:
+            return self.scalar(connection, f"SELECT 1 FROM {self.dialect.table(table)} LIMIT 1") is None
+
+    def checksum(self, rows: str, columns: Sequence[tuple[str, ColumnType]]) -> tuple[int, str]:
+        """Row count, and the sum of the rows' hashes, computed by the server in one scan. `rows` is what stands behind
+        FROM: a table, or a query of the dialect's."""
+        hashed = self.dialect.hash_sum(self.dialect.row_hash(columns))
+        with self.connect() as connection:
+            sql = f"SELECT count(*), {hashed} FROM {rows}"
+            count, total = connection.exec_driver_sql(sql).one()
+        return int(count), f"{int(total or 0):x}"
+
+    def row_hashes(
+        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
+    ) -> Iterator[tuple[tuple[str | None, ...], str]]:
+        """Key (the compare texts of its columns) and hash of every row."""
+        types = dict(columns)
+        fields = [self.dialect.compare(self.dialect.quote(name), types[name]) for name in key]
+        fields.append(self.dialect.row_hash(columns))
+        with self.connect().execution_options(stream_results=True) as connection:
+            sql = f"SELECT {', '.join(fields)} FROM {rows}"
+            for *values, row_hash in connection.exec_driver_sql(sql):
+                yield tuple(None if v is None else str(v) for v in values), row_hash
+
+    def row_texts(
+        self,
+        rows: str,
+        hashed: Sequence[tuple[str, ColumnType]],
+        read: Sequence[tuple[str, ColumnType]],
+        key: Sequence[str],
+        keys: Collection[tuple[str | None, ...]],
+    ) -> dict[tuple[str | None, ...], tuple[str | None, ...]]:
+        """Of the rows with these keys, as `row_hashes` gave them: the hash of some columns, the texts of others."""
+        types = dict(hashed)
+        names = [self.dialect.compare(self.dialect.quote(name), types[name]) for name in key]
+        fields = [*names, self.dialect.row_hash(hashed)]
+        fields += [self.dialect.compare(self.dialect.quote(name), type) for name, type in read]
+        wanted = or_(*(and_(*(literal_column(n) == v for n, v in zip(names, values, strict=True))) for values in keys))
+        query = select(*map(literal_column, fields)).select_from(text(rows)).where(wanted)
+        with self.connect() as connection:
+            found = connection.execute(query, execution_options={"no_parameters": False}).all()
+        return {tuple(str(v) for v in row[: len(key)]): tuple(row[len(key) :]) for row in found}
+
+    @staticmethod
+    def scalar(connection: Connection, sql: str) -> Any:
+        return connection.exec_driver_sql(sql).scalar()
+
+
+def statement_failed(database: Database, error: BaseException) -> StatementFailed:
+    return StatementFailed(database=database.display, reason=str(error).strip())
