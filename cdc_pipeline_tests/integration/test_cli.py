@@ -336,6 +336,7 @@ def test_status_tells_connector_consumer_and_every_table(shop: Scenario) -> None
     assert (answer["lag_events"], answer["last_error"], answer["errors"]) == (0, "", [])
     orders = next(table for table in answer["tables"] if table["source"] == f"{shop.schema}.orders")
     assert orders.pop("copy_seconds") >= 0
+    assert orders.pop("copy_phases").keys() == {"read", "write", "index"}
     assert orders == {
         "source": f"{shop.schema}.orders", "target": f"public.{shop.target_table('orders')}",
         "topic": f"client_{shop.number}_db_5.{shop.schema}.orders", "state": "STREAMING", "rows_copied": 1,
