@@ -75,7 +75,8 @@ def copy_rows(found: Told) -> Iterator[list[str]]:
         ]
 
 
-def draw() -> None:
+def charts() -> Iterator[str]:
+    """Draws them, and shows them in the page."""
     told = results.read("copy-mysql-postgresql")
     if told is None:
         return
@@ -89,6 +90,9 @@ def draw() -> None:
     about = f"MySQL to PostgreSQL, {found['rows']:,} rows"
     (IMAGES / "copy-rate.svg").write_text(bars.chart(f"Rows a second: {about}", rates))
     (IMAGES / "copy-memory.svg").write_text(bars.chart(f"Peak memory in MiB: {about}", memory))
+    yield f"![Rows a second of each way, {about}](images/copy-rate.svg)"
+    yield f"![Peak memory of each way, {about}](images/copy-memory.svg)"
+    yield ""
 
 
 def stream() -> Iterator[str]:
@@ -181,11 +185,10 @@ def others() -> Iterator[str]:
 def main() -> None:
     with bench.stack() as endpoints:
         on = machine.describe(endpoints)
-    parts = [f"Measured on {on}.", "", *copies(), *stream(), *growth(), *others(), *wire()]
+    parts = [f"Measured on {on}.", "", *charts(), *copies(), *stream(), *growth(), *others(), *wire()]
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text("\n".join([before + BEGIN, "", *parts]).rstrip() + f"\n\n{END}{after}")
-    draw()
 
 
 if __name__ == "__main__":
