@@ -236,17 +236,27 @@ def _show_status(answer: dict[str, Any]) -> None:
         console.print(f"           joined by process {other['pid']} on {escape(other['host'])}: {other['state']}")
         _show_work(other)
     console.print(f"Lag        {answer['lag_events']} events, {answer['lag_seconds']} s")
-    table = Table("source", "target", "state")
+    table = Table("source", "target", "state", "copied in")
     for name in ("copied", "inserted", "updated", "deleted", "lag", "set aside"):
         table.add_column(name, justify="right")
     for row in answer["tables"]:
         fields = ("rows_copied", "inserted", "updated", "deleted", "lag_events", "set_aside")
         numbers = [row[field] for field in fields]
         names = (escape(row["source"]), escape(row["target"]))
-        table.add_row(*names, row["state"], *(f"{number:,}" for number in numbers))
+        table.add_row(*names, row["state"], _copied_in(row), *(f"{number:,}" for number in numbers))
     console.print(table)
     for error in answer["errors"]:
         console.print(f"Error: {error}", markup=False)
+
+
+def _copied_in(row: Mapping[str, Any]) -> str:
+    """Seconds, and what took most of them."""
+    phases: Mapping[str, float] = row["copy_phases"]
+    spent = sum(phases.values())
+    if not spent:
+        return f"{row['copy_seconds']:.1f} s" if row["copy_seconds"] else ""
+    longest = max(phases, key=lambda phase: phases[phase])
+    return f"{row['copy_seconds']:.1f} s, {longest} {phases[longest] / spent:.0%}"
 
 
 def _show_work(consumer: dict[str, Any]) -> None:

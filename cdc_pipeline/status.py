@@ -130,6 +130,7 @@ def _table(
         "topic": topic,
         "state": record.state,
         "rows_copied": _rows_copied(record),
+        "bytes_copied": record.bytes,
         "copy_seconds": round(record.seconds, 2),
         "copy_phases": {phase: round(seconds, 2) for phase, seconds in record.phases.items()},
         "inserted": sum(o.inserted for o in mine),

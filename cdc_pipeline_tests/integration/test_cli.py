@@ -337,6 +337,7 @@ def test_status_tells_connector_consumer_and_every_table(shop: Scenario) -> None
     orders = next(table for table in answer["tables"] if table["source"] == f"{shop.schema}.orders")
     assert orders.pop("copy_seconds") >= 0
     assert orders.pop("copy_phases").keys() == {"read", "write", "index"}
+    assert orders.pop("bytes_copied") == len("1\t9.90\n")
     assert orders == {
         "source": f"{shop.schema}.orders", "target": f"public.{shop.target_table('orders')}",
         "topic": f"client_{shop.number}_db_5.{shop.schema}.orders", "state": "STREAMING", "rows_copied": 1,
@@ -345,6 +346,7 @@ def test_status_tells_connector_consumer_and_every_table(shop: Scenario) -> None
     for_people = run("status", folder=shop.folder)
     assert for_people.returncode == GOOD
     assert f"Connector  {connector(shop)}: RUNNING task 0 RUNNING" in for_people.stdout
+    assert re.search(r"STREAMING +│? *\d+\.\d s, (read|write|index) \d+%", for_people.stdout), for_people.stdout
     assert re.search(r"3 rows applied, \d+\.\d a second; seconds: poll \d+\.\d, parse", for_people.stdout)
 
 
