@@ -144,7 +144,7 @@ def settle_abandoned(state: State, sources: Iterable[TableId]) -> None:
             if not state.hold(connection, source):
                 continue  # its process lives, and will conclude it in a moment
             try:
-                settle(state, state.table_records()[source])
+                settle(state, state.table_record(source))
                 state.target.replacer.clear(record.target)
             except CdcPipelineError as error:
                 if not state.target.replacer.is_busy(error):

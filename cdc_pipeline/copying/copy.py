@@ -115,14 +115,14 @@ class Copier:
             self.say(f"{table.source}: another copy of it is on its way; waits for that to end")
 
         with swaps.alone(self.state, table.source, on_wait):
-            swaps.settle(self.state, self.state.table_records()[table.source])
+            swaps.settle(self.state, self.state.table_record(table.source))
             self.target.replacer.clear(table.target)
             return self._copy(table, force=force, adopt=adopt)
 
     def _copy(self, table: Replicated, *, force: bool, adopt: bool) -> CopyResult:
         source = self.source.shapes([table.source])[table.source]
         if self.ignores_changes and not force:
-            record = self.state.table_records()[table.source]
+            record = self.state.table_record(table.source)
             if record.shape and record.state in _STREAMS and not_common(record.shape, source):
                 left = common(record.shape, source)
                 if filter_columns(left) == filter_columns(record.shape):  # else its rows cannot be counted
@@ -132,7 +132,7 @@ class Copier:
         source_rows, target_rows = self.source.count_replicated(shape), self.target.count(table.target)
         self.say(f"{table.source}: Source table has {source_rows} rows")
         self.say(f"{table.source}: Target table already has {target_rows} rows")
-        record = self.state.table_records()[table.source]
+        record = self.state.table_record(table.source)
         if adopt and record.state not in HAS_WATERMARK:
             return self._adopt(table, shape, source_rows, target_rows)
         # One whose re-sync was killed was asked for one.
@@ -222,7 +222,7 @@ class Copier:
         self._take_from_consumer(table)
         ends = self._topic_ends(table)
         load = Load(self.source, self.target, self.state, self.say, table, shape, ends, self.cutting)
-        record = self.state.table_records()[table.source]
+        record = self.state.table_record(table.source)
         done, watermark = load.run(record, source_rows, target_rows, self._reporter(table, source_rows))
         seconds = time.monotonic() - started
         self.on_progress(table.source, done.rows, done.rows)
@@ -260,7 +260,7 @@ class Copier:
         before the copy still is."""
         try:
             with self.target.connect() as connection:
-                if self.state.table_records()[table.source].state in HAS_WATERMARK:
+                if self.state.table_record(table.source).state in HAS_WATERMARK:
                     self.state.note_error(connection, table.source, str(error))
                 else:
                     self.state.move_table(connection, table.source, TableState.FAILED, error=str(error))

@@ -166,7 +166,7 @@ class Resync:
         table = self.table
         with self.target.connect() as connection:
             self.state.lock_topic(connection, table.topic)
-            record = self.state.table_records()[table.source]
+            record = self.state.table_record(table.source)
             if record.state is not TableState.FAILED:
                 self.state.move_table(connection, table.source, TableState.RESYNCING)
             connection.commit()
@@ -232,8 +232,8 @@ class Resync:
                 swaps.withdraw(self.state, swap)
                 raise
             # It may have happened all the same, if it was the connection that failed. Then it is concluded here.
-            swaps.settle(self.state, self.state.table_records()[swap.source])
-            if self.state.table_records()[swap.source].watermark != swap.watermark:
+            swaps.settle(self.state, self.state.table_record(swap.source))
+            if self.state.table_record(swap.source).watermark != swap.watermark:
                 raise
             return
         with self.target.connect() as connection:
@@ -261,7 +261,7 @@ class Resync:
     def _drop_leftovers(self) -> None:
         """Unless they have to tell how a replacement ended that could not be written down."""
         try:
-            if not self.state.table_records()[self.table.source].swap:
+            if not self.state.table_record(self.table.source).swap:
                 self.target.replacer.clear(self.table.target)
         except CdcPipelineError as error:
             self.say(f"{self.table.source}: what is left of the re-sync is dropped by the next one: {error}")

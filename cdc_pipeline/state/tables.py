@@ -34,28 +34,16 @@ class Lifecycle(Offsets):
         with self.target.connect() as connection:
             return self._records(connection)
 
+    def table_record(self, source: TableId) -> TableRecord:
+        """Of one table that is known."""
+        with self.target.connect() as connection:
+            return _record(connection.execute(select(self.tables).where(*self._is(source))).one())
+
     def _records(self, connection: Connection, *, lock: bool = False) -> dict[TableId, TableRecord]:
         query = select(self.tables).where(self.tables.c.replication == self.replication)
         if lock:
             query = query.order_by(self.tables.c.source_schema, self.tables.c.source_table).with_for_update()
-        rows = connection.execute(query).all()
-        records = [
-            TableRecord(
-                source=TableId(row.source_schema, row.source_table),
-                target=TableId(row.target_schema, row.target_table),
-                state=TableState(row.state),
-                watermark=row.watermark,
-                shape=TableShape.from_json(row.shape) if row.shape else None,
-                rows=row.rows_copied,
-                bytes=row.bytes_copied,
-                seconds=row.seconds,
-                error=row.error or "",
-                copying=row.copying or "",
-                phases=json.loads(row.phases) if row.phases else {},
-                swap=row.swap or "",
-            )
-            for row in rows
-        ]
+        records = [_record(row) for row in connection.execute(query)]
         return {record.source: record for record in records}
 
     def add_table(self, source: TableId, target: TableId, topic: str) -> None:
@@ -153,3 +141,20 @@ class Lifecycle(Offsets):
             columns.source_schema == source.schema,
             columns.source_table == source.name,
         )
+
+
+def _record(row: Any) -> TableRecord:
+    return TableRecord(
+        source=TableId(row.source_schema, row.source_table),
+        target=TableId(row.target_schema, row.target_table),
+        state=TableState(row.state),
+        watermark=row.watermark,
+        shape=TableShape.from_json(row.shape) if row.shape else None,
+        rows=row.rows_copied,
+        bytes=row.bytes_copied,
+        seconds=row.seconds,
+        error=row.error or "",
+        copying=row.copying or "",
+        phases=json.loads(row.phases) if row.phases else {},
+        swap=row.swap or "",
+    )
