@@ -275,7 +275,9 @@ def soak(scenario: Scenario, seed: int, actions: int) -> None:
     with at_work(world) as applications:
         replication.check()
         replication.prepare()
-        assert [result.error for result in replication.copy() if result.error] == []
+        failed = [f"{result.table.source}: {result.error}" for result in replication.copy() if result.error]
+        if failed:
+            raise AssertionError(f"the initial copy failed: {failed}")
         replication.register()
         operators.start()
         try:
