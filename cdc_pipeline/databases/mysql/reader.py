@@ -34,6 +34,9 @@ class RawReader:
         self._execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         self._execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
+    def end_snapshot(self) -> None:
+        self._execute("ROLLBACK")
+
     def fetch(self, sql: str) -> Sequence[Sequence[bytes | None]]:
         """A short answer, whole."""
         with self.connection.cursor() as cursor:
