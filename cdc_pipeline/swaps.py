@@ -91,10 +91,9 @@ def conclude(state: State, connection: Connection, swap: Swap, after: TableState
     """Step 3, in the caller's transaction, which holds the topic."""
     state.move_table(
         connection, swap.source, after, watermark=swap.watermark, shape=swap.shape, swap=None, copying=None,
-        rows_copied=swap.rows, bytes_copied=swap.bytes, seconds=swap.seconds,
+        rows_copied=swap.rows, bytes_copied=swap.bytes, seconds=swap.seconds, phases=swap.phases,
         target_schema=swap.target.schema, target_table=swap.target.name,
     )  # fmt: skip
-    state.note_phases(connection, swap.source, swap.phases)
     state.rewind(connection, swap.topic, swap.ends)
 
 

@@ -180,8 +180,7 @@ class Copier:
             if self.state.is_loaded(connection, table.source, result.watermark):
                 notes = [*notes, *complete(self.source, self.target, table, shape)]
                 phases = {**phases, "index": round(phases.get("index", 0.0) + time.monotonic() - began, 3)}
-                self.state.move_table(connection, table.source, TableState.COPIED)
-                self.state.note_phases(connection, table.source, phases)
+                self.state.move_table(connection, table.source, TableState.COPIED, phases=phases)
             connection.commit()
         for note in notes:
             self.say(f"{table.source}: {note}")

@@ -62,8 +62,7 @@ class Load:
             changed = self._take_up(note, left, readers, target_rows) if left else None
             self._begin(note, changed)
             ranged = self._ranged(note)
-            rows = self.cutting.rows(source_rows, scattered=self.source.is_scattered(self.shape))
-            done = ranged.run(readers, rows, on_rows)
+            done = ranged.run(readers, self.cutting, source_rows, on_rows)
         with self.target.connect() as connection:
             self.state.lock_topic(connection, self.table.topic)
             ranged.require_ours(connection)
@@ -126,9 +125,8 @@ class Load:
         table = self.table
         self.state.move_table(
             connection, table.source, TableState.LOADED, watermark=watermark, shape=self.shape.to_json(), copying=None,
-            rows_copied=done.rows, bytes_copied=done.bytes, seconds=seconds,
+            rows_copied=done.rows, bytes_copied=done.bytes, seconds=seconds, phases=done.phases,
             target_schema=table.target.schema, target_table=table.target.name,
         )  # fmt: skip
-        self.state.note_phases(connection, table.source, done.phases)
         self.state.rewind(connection, table.topic, ends)
         connection.commit()

@@ -123,36 +123,28 @@ class Ranges:
         return number, self.note.range(number)
 
 
+@dataclass
 class RangedTransfer:
     """Copies a table's ranges. `note` is in the state already."""
 
-    def __init__(
-        self,
-        source: Source,
-        target: Target,
-        state: State,
-        say: Callable[[str], None],
-        shape: TableShape,
-        table: TableId,
-        note: Note,
-        shown_as: TableId | None = None,
-    ) -> None:
-        self.source = source
-        self.target = target
-        self.state = state
-        self.say = say
-        self.shape = shape
-        self.table = table
-        self.note = note
-        self.shown_as = shown_as
-        self.stop = threading.Event()
-        self._noting = threading.Lock()
-        self._under_way: dict[int, tuple[int, int]] = {}  # rows and bytes of ranges that are not done
-        self._reported = 0.0
+    source: Source
+    target: Target
+    state: State
+    say: Callable[[str], None]
+    shape: TableShape
+    table: TableId
+    note: Note
+    shown_as: TableId | None = None
+    stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _noting: threading.Lock = field(default_factory=threading.Lock, init=False)
+    # Rows and bytes of ranges that are not done.
+    _under_way: dict[int, tuple[int, int]] = field(default_factory=dict, init=False)
+    _reported: float = field(default=0.0, init=False)
 
-    def run(self, readers: Sequence[Snapshot], rows: int, on_rows: OnRows) -> Transferred:
-        """Until every range, of so many rows, is in the target. Raises what the first reader that fails cannot mend;
-        the others end with the range that they are at."""
+    def run(self, readers: Sequence[Snapshot], cutting: Cutting, source_rows: int, on_rows: OnRows) -> Transferred:
+        """Until every range is in the target. Raises what the first reader that fails cannot mend; the others end with
+        the range that they are at."""
+        rows = cutting.rows(source_rows, scattered=self.source.is_scattered(self.shape))
         ranges = Ranges(self.note, lambda after: self.source.cut(self.shape, after, rows))
 
         def work(reader: Snapshot) -> None:

@@ -130,8 +130,7 @@ class Resync:
             watermark = readers[0].watermark.to_text()
             if in_ranges:
                 note = Note(watermark, self.shape.to_json(), str(shadow), ends)
-                rows = self.cutting.rows(source_rows, scattered=self.source.is_scattered(self.shape))
-                done = self._load_ranges(note, readers, shadow, rows, on_rows)
+                done = self._load_ranges(note, readers, shadow, source_rows, on_rows)
             else:
                 done = self._load(readers[0], shadow, on_rows)
         began = time.monotonic()
@@ -151,7 +150,7 @@ class Resync:
             return transfer(snapshot, self.shape, self.target, connection, shadow, on_rows, self.table.target)
 
     def _load_ranges(
-        self, note: Note, readers: Sequence[Snapshot], shadow: TableId, rows: int, on_rows: OnRows
+        self, note: Note, readers: Sequence[Snapshot], shadow: TableId, source_rows: int, on_rows: OnRows
     ) -> Transferred:
         with self.target.connect() as connection:
             self.state.note_copying(connection, self.table.source, note.to_text())
@@ -159,7 +158,7 @@ class Resync:
         ranged = RangedTransfer(
             self.source, self.target, self.state, self.say, self.shape, shadow, note, self.table.target
         )  # fmt: skip
-        return ranged.run(readers, rows, on_rows)
+        return ranged.run(readers, self.cutting, source_rows, on_rows)
 
     def _begin(self) -> None:
         """A table whose stream has failed stays so: its consumer would only fail again."""

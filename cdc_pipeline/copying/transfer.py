@@ -70,7 +70,7 @@ class Counted:
 
     file: BinaryIO
     on_rows: OnRows
-    drains: bool = False  # what nobody takes any more is dropped, so that the session can read on afterwards
+    is_range: bool = False  # its hash is kept; what nobody takes any more is dropped: the session shall read others
     rows: int = 0
     bytes: int = 0
     waited: float = 0.0  # seconds, for the other side to take what was written
@@ -89,7 +89,8 @@ class Counted:
         self._pass_on(chunk)
         self.rows += chunk.count(b"\n")
         self.bytes += len(chunk)
-        self.digest.write(chunk)
+        if self.is_range:
+            self.digest.write(chunk)
         self.on_rows(self.rows, self.bytes)
         return len(chunk)
 
@@ -98,7 +99,7 @@ class Counted:
         try:
             self.file.write(chunk)
         except BrokenPipeError:
-            if not self.drains:
+            if not self.is_range:
                 raise
             self.is_broken = True
         self.waited += time.monotonic() - began
@@ -143,7 +144,7 @@ class _Reading(threading.Thread):
         self.shape = shape
         self.keys = keys
         self.file = os.fdopen(pipe, "wb", buffering=1 << 16)
-        self.counted = Counted(self.file, on_rows, drains=not keys.is_whole)
+        self.counted = Counted(self.file, on_rows, is_range=not keys.is_whole)
         self.seconds = 0.0
         self.failure: BaseException | None = None
 

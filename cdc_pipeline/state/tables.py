@@ -70,12 +70,17 @@ class Lifecycle(Offsets):
                 self._write_offset(connection, topic, 0, 0, 0, None, None)
             connection.commit()
 
-    def move_table(self, connection: Connection, source: TableId, state: TableState, **fields: Any) -> None:
+    def move_table(
+        self, connection: Connection, source: TableId, state: TableState, *,
+        phases: Mapping[str, float] | None = None, **fields: Any,
+    ) -> None:  # fmt: skip
         """One legal transition, in the caller's transaction. Raises IllegalTransition."""
         before = self._state_of(connection, source)
         if state not in LEGAL[before]:
             raise IllegalTransition(table=source, before=before, after=state)
         values = {"state": state, "error": None, "changed_at": func.now(), **fields}
+        if phases is not None:
+            values["phases"] = json.dumps(dict(phases))
         connection.execute(update(self.tables).where(*self._is(source)).values(**values))
 
     def fail_table(self, source: TableId, error: str) -> None:
@@ -115,11 +120,8 @@ class Lifecycle(Offsets):
         query = select(self.tables.c.copying).where(*self._is(source)).with_for_update()
         return connection.execute(query).scalar_one() or ""
 
-    def note_copying(self, connection: Connection, source: TableId, copying: str | None) -> None:
+    def note_copying(self, connection: Connection, source: TableId, copying: str) -> None:
         connection.execute(update(self.tables).where(*self._is(source)).values(copying=copying))
-
-    def note_phases(self, connection: Connection, source: TableId, phases: Mapping[str, float]) -> None:
-        connection.execute(update(self.tables).where(*self._is(source)).values(phases=json.dumps(phases)))
 
     def swap_of(self, connection: Connection, source: TableId) -> str:
         return connection.execute(select(self.tables.c.swap).where(*self._is(source))).scalar_one() or ""

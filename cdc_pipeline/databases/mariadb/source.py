@@ -109,9 +109,9 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
         with self.connect() as connection:
             if len(readers) > 1 and not self._may_lock(connection, shape.table):
                 readers = readers[:1]
+            for reader in readers:
+                self._begin(reader, shape.table)
             with self.explained():
-                for reader in readers:
-                    reader.start_snapshot()
                 status = readers[0].fetch("SHOW SESSION STATUS LIKE 'Binlog_snapshot_%'")
             connection.exec_driver_sql("UNLOCK TABLES")
             found = {row[0]: row[1] for row in status}
