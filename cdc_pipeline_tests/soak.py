@@ -257,7 +257,8 @@ def audited(world: World) -> Iterator[None]:
     auditor = Auditor(world.scenario)
     with running([auditor]):
         yield
-    assert auditor.seen == {ACCOUNTS * 1000}
+    if auditor.seen != {ACCOUNTS * 1000}:
+        raise AssertionError(f"the bank's sums were {auditor.seen}, and must be {ACCOUNTS * 1000} always")
 
 
 def at_work(world: World, sessions: int = 2) -> AbstractContextManager[Sequence[Application]]:
