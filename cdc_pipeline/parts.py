@@ -31,6 +31,8 @@ class Parts:
         source = open_source(self.config.source)
         source.target_family = self.target.definer.family
         source.hash_salt = self.config.salt
+        # Replayed events would show a reader halves of transactions.
+        source.needs_exact_watermark = self.config.marks_topic is not None
         return source
 
     @cached_property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
@@ -20,6 +21,9 @@ from cdc_pipeline.local import stack as local_stack
 from cdc_pipeline.model import Comparison
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.verify import verify
+
+settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("unhurried")
 
 _numbers = itertools.count(int(uuid.uuid4().hex[:6], 16))
 

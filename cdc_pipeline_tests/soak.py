@@ -23,6 +23,8 @@ from cdc_pipeline_tests.values import CASES, FAMILY, SET_UP, Case
 from cdc_pipeline_tests.workload import Writer, running, wait_for_transactions
 
 ACCOUNTS, SEATS, PLAIN = 60, 30, ("accounts", "journal", "tickets", "things")
+ENDS_WITHIN = 60  # seconds, of a consumer that is told to; a batch and a copy's grace are over by then
+LOG_END = 20_000  # characters
 LONG = 3000  # characters: PostgreSQL keeps such a text beside its row, and does not log it if it stays as it is
 _ZERO_DATE = re.compile("0000-|-00")  # which MySQL takes only in a mode of its own
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
@@ -182,6 +184,7 @@ class Operators:
         self.random = random.Random(world.seed)
         self.consumers: list[subprocess.Popen[bytes]] = []
         self.done: list[str] = []
+        self.log = world.scenario.folder / "consumers.log"
 
     def act(self) -> None:
         choices = [self.kill, self.resync, self.alter, *([] if self.world.is_transactional else [self.join, self.end])]
@@ -190,10 +193,20 @@ class Operators:
         action()
 
     def start(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "cdc_pipeline.cli", "consume", *arguments]
-        quiet = subprocess.DEVNULL
-        process = subprocess.Popen(command, env=self.world.scenario.environment(), stdout=quiet, stderr=quiet)
+        command = [sys.executable, "-X", "faulthandler", "-m", "cdc_pipeline.cli", "consume", *arguments]
+        with self.log.open("ab") as log:
+            environment = {**self.world.scenario.environment(), "PYTHONUNBUFFERED": "1"}
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         self.consumers.append(process)
+
+    def wait(self, process: subprocess.Popen[bytes]) -> None:
+        """Raises AssertionError, and has the process write what each of its threads was at, if it does not end."""
+        try:
+            process.wait(ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            process.wait()
+            raise AssertionError(f"a consumer did not end within {ENDS_WITHIN} s") from None
 
     def kill(self) -> None:
         for process in self.consumers:
@@ -210,25 +223,27 @@ class Operators:
         if len(self.consumers) > 1:
             process = self.consumers.pop()
             process.terminate()
-            process.wait()
+            self.wait(process)
 
     def resync(self) -> None:
         table = self.random.choice(PLAIN)
+        self.done[-1] += f" {table}"
         for result in self.replication.copy([table], force_resync=True):
             if result.error:
                 raise result.error
 
     def alter(self) -> None:
         table, number = self.random.choice(PLAIN), len(self.done)
+        self.done[-1] += f" {table}"
         default = self.random.choice(["", " DEFAULT 5", " DEFAULT 7 NOT NULL"])
         self.world.scenario.run("source", f"ALTER TABLE {table} ADD COLUMN more{number} INT{default}")
 
     def stop(self) -> None:
-        for process in self.consumers:
+        consumers, self.consumers = self.consumers, []
+        for process in consumers:
             process.terminate()
-        for process in self.consumers:
-            process.wait()
-        self.consumers.clear()
+        for process in consumers:
+            self.wait(process)
 
 
 class Auditor(threading.Thread):
@@ -273,6 +288,16 @@ def soak(scenario: Scenario, seed: int, actions: int) -> None:
     apply = "transactional" if world.is_transactional else "batches"
     replication = scenario.replication(*PLAIN, quarantine_rows="0", apply=apply, batch_events="500")
     operators = Operators(world, replication)
+    try:
+        _soak(world, replication, operators, actions)
+    except BaseException as error:
+        said = operators.log.read_text(errors="replace")[-LOG_END:] if operators.log.exists() else ""
+        error.add_note(f"{', '.join(operators.done)}\n{said}")
+        raise
+
+
+def _soak(world: World, replication: Replication, operators: Operators, actions: int) -> None:
+    scenario = world.scenario
     with at_work(world) as applications:
         replication.check()
         replication.prepare()

@@ -66,7 +66,11 @@ class Evolution:
                     self._thread = None
                     return
                 table = self._waiting[0]
-            error = self._copy(table)
+            try:
+                error = self._copy(table)
+            except Exception as defect:  # else nothing would ever be copied again, and nobody would know why
+                log.exception("%s could not be copied", table)
+                error = CdcPipelineError(reason=f"{table} could not be copied: {defect!r}")
             with self._lock:
                 self._waiting.remove(table)
                 self._ended[table] = error

@@ -9,7 +9,7 @@ the transactions that it is part of, and is told.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 import orjson
 from confluent_kafka import Consumer as KafkaConsumer
@@ -75,9 +75,10 @@ class TransactionalApplier:
     def apply(self, messages: Iterable[Message]) -> dict[str, CdcPipelineError]:
         """Returns the topics whose tables cannot go on, with the reason. To be called without messages too."""
         try:
-            self._follow_claims()
+            fetched_again = self._follow_claims()
             for message in messages:
-                self._take_in(message)
+                if message.topic() not in fetched_again:
+                    self._take_in(message)
             stopped: dict[str, CdcPipelineError] = {}
             while not stopped and (piece := self.assembler.take()) is not None:
                 self._moved_on = time.monotonic()
@@ -113,30 +114,33 @@ class TransactionalApplier:
         marks = {self.marks_topic: self.assignment.marks} if self.assignment.marks else {}
         return {**{topic: record for (topic, _), record in self.assignment.claimed.items()}, **marks}
 
-    def _follow_claims(self) -> None:
+    def _follow_claims(self) -> Set[str]:
+        """Returns the topics that are fetched again from before what was fetched last: that, taken in now, would pass
+        for all there is up to it."""
         claims = self._claims()
         new = {topic for topic, record in claims.items() if self.epochs.get(topic) != record.epoch}
         gone = self.epochs.keys() - claims.keys()
         if not new and not gone:
-            return
+            return set()
         # Whatever is new is fetched from where it stands; the rest of a transaction that is under way no more.
         if self.marks_topic in new | gone or self._open is not None or self.assembler.gathered:
-            self._start_over(fetched_anew=new)
-            return
+            return self._start_over(fetched_anew=new)
         for topic in gone:
             self.assembler.leave(topic)
         for topic in new:
             self.assembler.begin(topic, claims[topic].next_offset)
         self.epochs = {topic: record.epoch for topic, record in claims.items()}
+        return set()
 
-    def _start_over(self, fetched_anew: Iterable[str] = ()) -> None:
-        """From what is stored. Whatever is fetched already is fetched again."""
+    def _start_over(self, fetched_anew: Set[str] = frozenset()) -> Set[str]:
+        """From what is stored. Whatever is fetched already is fetched again; returns of which topics, besides those
+        that are `fetched_anew` anyway."""
         self._roll_back()
         claims = self._claims()
         self.assembler = Assembler(self.most)
         self.throttled.clear()
         for topic, record in claims.items():
-            if topic not in set(fetched_anew):
+            if topic not in fetched_anew:
                 self.kafka.seek(TopicPartition(topic, 0, record.next_offset))
             if topic == self.marks_topic:
                 self.assembler.begin_marks(record.next_offset)
@@ -144,6 +148,7 @@ class TransactionalApplier:
                 self.assembler.begin(topic, record.next_offset)
         self.kafka.resume([TopicPartition(*key) for key in self.assignment.claimed])
         self.epochs = {topic: record.epoch for topic, record in claims.items()}
+        return claims.keys() - fetched_anew
 
     def _look(self) -> None:
         """Where nothing has moved on for a while, and nothing that comes tells why."""

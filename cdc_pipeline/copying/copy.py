@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed, wait
 from dataclasses import dataclass, field, replace
 
 from cdc_pipeline import swaps
@@ -24,6 +24,7 @@ from cdc_pipeline.copying.completion import complete
 from cdc_pipeline.copying.load import Load
 from cdc_pipeline.copying.ranges import Cutting
 from cdc_pipeline.copying.resync import Resync, is_live, planned
+from cdc_pipeline.copying.threads import in_threads
 from cdc_pipeline.copying.transfer import OnRows
 from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Target
@@ -90,14 +91,19 @@ class Copier:
         self, tables: Sequence[Replicated], *, force: bool, adopt: bool, parallel: int
     ) -> Iterator[CopyResult]:
         """Each table's result as it ends. A table that fails leaves the others alone."""
-        with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="copy") as pool:
-            futures = [pool.submit(self._copy_safely, table, force=force, adopt=adopt) for table in tables]
-            try:
-                for future in as_completed(futures):
-                    yield future.result()
-            finally:
-                for future in futures:
-                    future.cancel()
+
+        def copy(table: Replicated) -> CopyResult:
+            return self._copy_safely(table, force=force, adopt=adopt)
+
+        futures = in_threads(copy, tables, parallel, "copy")
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except (Exception, GeneratorExit):  # an interruption waits for nothing
+            for future in futures:
+                future.cancel()
+            wait(futures)
+            raise
 
     def _copy_safely(self, table: Replicated, *, force: bool, adopt: bool) -> CopyResult:
         try:

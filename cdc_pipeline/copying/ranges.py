@@ -13,13 +13,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
+from cdc_pipeline.copying.threads import in_threads
 from cdc_pipeline.copying.transfer import Digest, OnRows, Transferred, transfer
 from cdc_pipeline.databases.key_ranges import Key, KeyRange, can_be_cut
 from cdc_pipeline.databases.source import Snapshot, Source
@@ -97,14 +98,14 @@ class Note:
 class Ranges:
     """Hands out ranges to several threads: first those that were cut and are not done, then new ones."""
 
-    def __init__(self, note: Note, cut: Callable[[Key | None], Key | None]) -> None:
+    def __init__(self, note: Note) -> None:
         self.note = note
-        self._cut = cut
         self._lock = threading.Lock()
         self._left = [number for number in range(len(note.cuts)) if number not in note.done]
         self._is_cut = len(note.cuts) in note.done
 
-    def take(self) -> tuple[int, KeyRange] | None:
+    def take(self, cut: Callable[[Key | None], Key | None]) -> tuple[int, KeyRange] | None:
+        """`cut` tells where a range ends that begins after this key (Snapshot.cut)."""
         with self._lock:
             if self._left:
                 return self._numbered(self._left.pop(0))
@@ -112,7 +113,7 @@ class Ranges:
                 return None
             cuts = self.note.cuts
             after = cuts[-1] if cuts else None
-            key = self._cut(after)
+            key = cut(after)
             if key is None or key == after:
                 self._is_cut = True
                 return self._numbered(len(cuts))
@@ -145,19 +146,22 @@ class RangedTransfer:
         """Until every range is in the target. Raises what the first reader that fails cannot mend; the others end with
         the range that they are at."""
         rows = cutting.rows(source_rows, scattered=self.source.is_scattered(self.shape))
-        ranges = Ranges(self.note, lambda after: self.source.cut(self.shape, after, rows))
+        ranges = Ranges(self.note)
 
         def work(reader: Snapshot) -> None:
-            while not self.stop.is_set() and (taken := ranges.take()) is not None:
+            def cut(after: Key | None) -> Key | None:
+                return reader.cut(self.shape, after, rows)
+
+            while not self.stop.is_set() and (taken := ranges.take(cut)) is not None:
                 self._copy(reader, *taken, on_rows)
 
-        with ThreadPoolExecutor(len(readers), thread_name_prefix=f"copy {self.shape.table}") as pool:
-            futures = [pool.submit(work, reader) for reader in readers]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-            finally:
-                self.stop.set()
+        futures = in_threads(work, readers, len(readers), f"copy {self.shape.table}")
+        try:
+            for future in as_completed(futures):
+                future.result()
+        finally:
+            self.stop.set()
+            wait(futures)
         return self.note.total
 
     def _copy(self, reader: Snapshot, number: int, keys: KeyRange, on_rows: OnRows) -> None:
@@ -220,9 +224,10 @@ class RangedTransfer:
                 if digest.to_text() != self.note.done[number].digest:
                     changed.append(number)
 
-        with ThreadPoolExecutor(len(readers), thread_name_prefix=f"prove {self.shape.table}") as pool:
-            for future in [pool.submit(work, reader) for reader in readers]:
-                future.result()
+        futures = in_threads(work, readers, len(readers), f"prove {self.shape.table}")
+        wait(futures)
+        for future in futures:
+            future.result()
         return sorted(changed)
 
     def require_ours(self, connection: Connection) -> None:

@@ -74,6 +74,11 @@ def cut(dialect: Dialect, shape: TableShape, after: Key | None, rows: int) -> st
     return f"SELECT {texts} FROM {dialect.table(shape.table)} t{where} ORDER BY {order} {dialect.nth(rows)}"
 
 
+def as_key(row: Sequence[object] | None) -> Key | None:
+    """Of the answer's one row of texts, if there is one."""
+    return None if row is None or None in row else tuple(str(value) for value in row)
+
+
 def _beyond(dialect: Dialect, columns: Sequence[Column], key: Key, operator: str, *, or_equal: bool = False) -> str:
     """`a > 1`, and of a key of two columns `a >= 1 AND (a > 1 OR (b > 2))`: so every server finds the range in the
     key's index, which MySQL does not for `(a, b) > (1, 2)`."""

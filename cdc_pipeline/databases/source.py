@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 
 from cdc_pipeline.databases.database import Database
 from cdc_pipeline.databases.definition import Definition
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, cut
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange
 from cdc_pipeline.databases.projected import carried, of_source
 from cdc_pipeline.errors import PositionLost
 from cdc_pipeline.model import Check, Position, TableId, TableShape, Trail, Watermark
@@ -26,6 +26,11 @@ class Snapshot(ABC):
     @abstractmethod
     def is_held(self) -> bool:
         """Whether it can still be read."""
+
+    @abstractmethod
+    def cut(self, shape: TableShape, after: Key | None, rows: int) -> Key | None:
+        """The key at which a range of so many rows ends that begins after this one; None if there are fewer. Asked in
+        the reader's own session: another one would wait behind an ALTER TABLE that waits for the reader."""
 
     def arranged(self, shape: TableShape) -> TableShape:
         """The shape with its columns in the order in which they are read fastest."""
@@ -47,6 +52,7 @@ class Source(Database):
     hash_salt: str = ""
     truncates_alone = True  # TRUNCATE is a transaction of its own, of which Debezium may not tell the end
     target_family: str | None = None  # of the database that the changes are for; None where nobody has said so
+    needs_exact_watermark = False  # where events may not be applied to rows that have seen them, harmless as that is
 
     def new_engine(self, **pool: Any) -> Engine:
         engine = super().new_engine(**pool)
@@ -120,7 +126,8 @@ class Source(Database):
 
     @abstractmethod
     def snapshots(self, shape: TableShape, most: int) -> AbstractContextManager[Sequence[Snapshot]]:
-        """Readers of one snapshot, at most so many and at least one; each is for one thread."""
+        """Readers of one snapshot, at most so many and at least one; each is for one thread. All of them keep the table
+        from being altered: else one could wait for an ALTER TABLE that waits for another."""
 
     @contextmanager
     def snapshot(self, shape: TableShape) -> Iterator[Snapshot]:
@@ -131,12 +138,6 @@ class Source(Database):
         """Whether rows that follow each other in the key's order lie apart, so that to read a range of them is to walk
         through the whole table."""
         return False
-
-    def cut(self, shape: TableShape, after: Key | None, rows: int) -> Key | None:
-        """The key at which a range of so many rows ends that begins after this one; None if there are fewer."""
-        with self.connect() as connection:
-            row = connection.exec_driver_sql(cut(self.dialect, shape, after, rows)).first()
-        return None if row is None or None in row else tuple(str(value) for value in row)
 
     @abstractmethod
     def watermark(self, text: str) -> Watermark:

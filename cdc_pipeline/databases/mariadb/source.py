@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from cdc_pipeline.databases.mariadb.binlog import GtidPosition, MariaDbWatermark, is_handled
 from cdc_pipeline.databases.mariadb.database import MariaDbDatabase
 from cdc_pipeline.databases.mysql.grants import Grants
-from cdc_pipeline.databases.mysql.reader import RawReader
-from cdc_pipeline.databases.mysql.source import LOCK_WAIT_SECONDS, LOG_SETTINGS, MySqlSource
+from cdc_pipeline.databases.mysql.reader import LOCK_WAIT_SECONDS, RawReader
+from cdc_pipeline.databases.mysql.source import LOG_SETTINGS, MySqlSource
 from cdc_pipeline.databases.mysql.watermark import binlog_order
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
@@ -110,7 +110,7 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
             if len(readers) > 1 and not self._may_lock(connection, shape.table):
                 readers = readers[:1]
             for reader in readers:
-                self._begin(reader, shape.table)
+                reader.start_snapshot()
             with self.explained():
                 status = readers[0].fetch("SHOW SESSION STATUS LIKE 'Binlog_snapshot_%'")
             connection.exec_driver_sql("UNLOCK TABLES")

@@ -15,7 +15,11 @@ from sqlalchemy import Engine
 from cdc_pipeline.databases.copy_text import Rewrite
 from cdc_pipeline.databases.mysql.rows import ServerError, copy_lines
 
-_PATIENCE = "SET net_write_timeout = 600"  # with a target that takes its time
+# A statement that waits for a table's metadata makes later ones of the table wait behind it, so it may wait only this
+# long at a time.
+LOCK_WAIT_SECONDS = 2
+# Patience with a target that takes its time, not with an ALTER TABLE.
+_SETTINGS = f"SET net_write_timeout = 600, lock_wait_timeout = {LOCK_WAIT_SECONDS}"
 
 
 class RawReader:
@@ -25,7 +29,7 @@ class RawReader:
         self._session = engine.raw_connection()
         self.connection: Any = self._session.driver_connection
         self._is_amid_rows = False
-        self._execute(_PATIENCE)
+        self._execute(_SETTINGS)
         # No decoders and no character set: every field is handed out as the bytes that came.
         self._decoders, self.connection.decoders = self.connection.decoders, {}
         self._use_unicode, self.connection.use_unicode = self.connection.use_unicode, False

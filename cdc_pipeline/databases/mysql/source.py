@@ -13,21 +13,19 @@ from sqlalchemy import Connection
 
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.json_text import plain_numbers
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, as_key, cut
 from cdc_pipeline.databases.mysql import heartbeat
 from cdc_pipeline.databases.mysql import watermark as watermarks
-from cdc_pipeline.databases.mysql.database import MySqlDatabase, error_code
+from cdc_pipeline.databases.mysql.database import MySqlDatabase, RetryableStatementFailed, error_code
 from cdc_pipeline.databases.mysql.dialect import SALT, select_joined
 from cdc_pipeline.databases.mysql.grants import Grants
-from cdc_pipeline.databases.mysql.reader import RawReader
+from cdc_pipeline.databases.mysql.reader import LOCK_WAIT_SECONDS, RawReader
 from cdc_pipeline.databases.mysql.trail import BinlogTrail
 from cdc_pipeline.databases.mysql.watermark import BinlogWatermark, GtidSet, GtidWatermark
 from cdc_pipeline.databases.source import Snapshot, Source
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail, Watermark
 
-# A LOCK TABLES that waits makes later writers of the table wait behind it, so it may wait only this long at a time.
-LOCK_WAIT_SECONDS = 2
 TABLE_CHANGED = 1412  # "Table definition has changed, please retry transaction"
 MOST_SNAPSHOTS = 20
 LOG_SETTINGS = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
@@ -53,6 +51,11 @@ class MySqlSnapshot(Snapshot):
         except CdcPipelineError:
             return False
         return True
+
+    def cut(self, shape: TableShape, after: Key | None, rows: int) -> Key | None:
+        with self.database.explained():
+            found = self.reader.fetch(cut(self.database.dialect, shape, after, rows))
+        return as_key([None if text is None else text.decode() for text in found[0]]) if found else None
 
     def arranged(self, shape: TableShape) -> TableShape:
         """First the columns whose texts need no rewriting, which the server hands out as one."""
@@ -218,7 +221,8 @@ class MySqlSource(MySqlDatabase, Source):
         Without the lock a transaction may be in the GTID set but not in the snapshot, or the other way round
         (measured: 59 of 150 snapshots wrong). If a long transaction withholds the lock, a table with a key takes one
         snapshot and a low watermark instead: events that the snapshot holds already are then applied again, to the
-        same rows. A table without a key has nothing that makes that harmless, so it waits.
+        same rows. A table without a key has nothing that makes that harmless, so it waits; and where whole transactions
+        are applied, a reader would see halves of them meanwhile.
         """
         with ExitStack() as stack:
             readers = []
@@ -226,39 +230,48 @@ class MySqlSource(MySqlDatabase, Source):
                 with self.explained():
                     readers.append(RawReader(self.engine))
                 stack.callback(readers[-1].close)
-            readers, watermark = self._take_watermark(readers, shape)
+            readers, watermark = self._begun(readers, shape)
             yield [MySqlSnapshot(reader, watermark, self) for reader in readers]
 
-    def _take_watermark(self, readers: Sequence[RawReader], shape: TableShape) -> tuple[Sequence[RawReader], Watermark]:
-        """Those that have begun to read, and what they see."""
-        with self.connect() as connection:
-            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}")
-            while not self._locked(connection, shape.table):
-                if shape.key:
-                    low = self._watermark_now(connection)
-                    self._begin(readers[0], shape.table)
-                    return readers[:1], low
-                time.sleep(LOCK_WAIT_SECONDS)  # let the writers that queued behind the lock pass
-            for reader in readers:
-                self._begin(reader, shape.table)
-            watermark = self._watermark_now(connection)
-            connection.exec_driver_sql("UNLOCK TABLES")
-            return readers, watermark
-
-    def _begin(self, reader: RawReader, table: TableId) -> None:
-        """Of a table that has just been made or altered a snapshot may see nothing yet, and says so when it is read
-        (measured: once in 29 runs that copied new tables, 8.0.15): then it is taken anew."""
-        for attempt in range(1, MOST_SNAPSHOTS + 1):
+    def _begun(self, readers: Sequence[RawReader], shape: TableShape) -> tuple[Sequence[RawReader], Watermark]:
+        """Those that have begun to read and hold the table, and what they see. Of a table that has been altered since,
+        a snapshot sees nothing; and of one that has just been made it may see nothing yet (measured: once in 29 runs
+        that copied new tables, 8.0.15). The server says so when it is read, and it is taken anew."""
+        attempt = 1
+        while True:
+            begun, watermark = self._take_watermark(readers, shape)
             try:
                 with self.explained():
-                    reader.start_snapshot()
-                    reader.fetch(f"SELECT 1 FROM {self.dialect.table(table)} LIMIT 1")
-                return
+                    for reader in begun:
+                        reader.fetch(f"SELECT 1 FROM {self.dialect.table(shape.table)} LIMIT 1")
+                return begun, watermark
+            except RetryableStatementFailed:  # one waits for an ALTER TABLE, and that for those before
+                for reader in begun:
+                    reader.end_snapshot()
             except StatementFailed as error:
                 if error_code(error.__cause__ or error) != TABLE_CHANGED or attempt == MOST_SNAPSHOTS:
                     raise
-                reader.end_snapshot()
+                attempt += 1
+                for reader in begun:
+                    reader.end_snapshot()
                 time.sleep(0.1)
+
+    def _take_watermark(self, readers: Sequence[RawReader], shape: TableShape) -> tuple[Sequence[RawReader], Watermark]:
+        """Those that have begun, and what they will see. While the table is locked they ask nothing of it: that would
+        wait behind an ALTER TABLE that waits for the lock."""
+        with self.connect() as connection:
+            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}")
+            while not self._locked(connection, shape.table):
+                if shape.key and not self.needs_exact_watermark:
+                    low = self._watermark_now(connection)
+                    readers[0].start_snapshot()
+                    return readers[:1], low
+                time.sleep(LOCK_WAIT_SECONDS)  # let the writers that queued behind the lock pass
+            for reader in readers:
+                reader.start_snapshot()
+            watermark = self._watermark_now(connection)
+            connection.exec_driver_sql("UNLOCK TABLES")
+            return readers, watermark
 
     def _locked(self, connection: Connection, table: TableId) -> bool:
         try:

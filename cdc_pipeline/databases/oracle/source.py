@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases import copy_text
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, as_key, cut
 from cdc_pipeline.databases.oracle import reader
 from cdc_pipeline.databases.oracle.database import OracleDatabase
 from cdc_pipeline.databases.oracle.grants import PACKAGES, VIEWS, Grants
@@ -55,6 +55,11 @@ class OracleSnapshot(Snapshot):
     def is_held(self) -> bool:
         """As long as the server keeps what it needs to undo."""
         return True
+
+    def cut(self, shape: TableShape, after: Key | None, rows: int) -> Key | None:
+        with self.database.connect() as connection:
+            row = connection.exec_driver_sql(cut(self.database.dialect, shape, after, rows)).first()
+        return as_key(row)
 
     def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
         renderers = [reader.renderer(column) for column in shape.columns]

@@ -29,6 +29,7 @@ _BASE_TYPE = (
     "ELSE b.typtype::text END AS category FROM step JOIN pg_type b ON b.oid = step.oid "
     "LEFT JOIN pg_type e ON e.oid = b.typelem AND b.typcategory = 'A' WHERE b.typtype <> 'd'"
 )
+LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 ABOUT_VALUES = ("22", "23")  # classes of SQLSTATE: data exceptions and violated constraints
 _LOGIN_REFUSED = ("28P01", "28000")
 _RETRYABLE_CLASSES = ("08", "40", "53", "57")  # connection, rollback, resources, operator intervention

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases.postgresql import belongings
+from cdc_pipeline.databases.postgresql.database import DEADLOCK, LOCK_NOT_AVAILABLE
 from cdc_pipeline.databases.postgresql.definition import quoted
 from cdc_pipeline.databases.replacer import Swapper, digest, like
 from cdc_pipeline.errors import CdcPipelineError, ResyncOvertaken, StatementFailed
 from cdc_pipeline.model import TableId
 
 LOCK_MILLISECONDS = 200
-LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 STATE_SCHEMA = "cdc_pipeline"
 
 

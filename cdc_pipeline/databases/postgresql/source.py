@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases.copy_text import without_control_escapes
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, as_key, cut
 from cdc_pipeline.databases.postgresql.catalogue import unpublished
-from cdc_pipeline.databases.postgresql.database import PostgreSqlDatabase
+from cdc_pipeline.databases.postgresql.database import LOCK_NOT_AVAILABLE, PostgreSqlDatabase
 from cdc_pipeline.databases.postgresql.definition import VERSION_18, server_version
 from cdc_pipeline.databases.postgresql.dialect import SALT
 from cdc_pipeline.databases.postgresql.heartbeat import PREFIX
@@ -23,6 +23,8 @@ from cdc_pipeline.databases.source import Snapshot, Source
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail, Watermark
 
+# A lock that waits makes later statements of the table wait behind it, so it may wait only this long at a time.
+LOCK_WAIT_SECONDS = 2
 ORDERLY = 0.5  # a correlation of keys and places from which on a range is read in less than a walk through all
 
 
@@ -48,6 +50,10 @@ class PostgreSqlSnapshot(Snapshot):
         except CdcPipelineError:
             return False
         return True
+
+    def cut(self, shape: TableShape, after: Key | None, rows: int) -> Key | None:
+        row = self.connection.exec_driver_sql(cut(self.database.dialect, shape, after, rows)).first()
+        return as_key(row)
 
     def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
         with self.database.explained(), closing(self.connection.connection.cursor()) as cursor:
@@ -243,16 +249,31 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
 
     @contextmanager
     def snapshots(self, shape: TableShape, most: int) -> Iterator[Sequence[PostgreSqlSnapshot]]:
-        """The first reader's transaction takes the snapshot, and hands it to the others."""
+        """The first reader's transaction takes the snapshot, and hands it to the others. All lock the table before: of
+        one that is rewritten after a snapshot was taken, that sees no rows."""
         with ExitStack() as stack:
-            first = stack.enter_context(self._reader())
+            first, *others = readers = [stack.enter_context(self._reader()) for _ in range(most)]
+            while not all(self._locked(reader, shape.table) for reader in readers):
+                for reader in readers:  # an ALTER TABLE may wait for those that have the lock
+                    reader.rollback()
+                time.sleep(LOCK_WAIT_SECONDS)
             watermark = SnapshotWatermark.parse(self.scalar(first, "SELECT pg_current_snapshot()::text"))
-            others = [stack.enter_context(self._reader()) for _ in range(most - 1)]
             if others:
                 exported = self.scalar(first, "SELECT pg_export_snapshot()")
                 for other in others:
                     other.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{exported}'")
-            yield [PostgreSqlSnapshot(connection, watermark, self) for connection in (first, *others)]
+            yield [PostgreSqlSnapshot(reader, watermark, self) for reader in readers]
+
+    def _locked(self, reader: Connection, table: TableId) -> bool:
+        reader.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'")
+        try:
+            reader.exec_driver_sql(f"LOCK TABLE {self.dialect.table(table)} IN ACCESS SHARE MODE")
+        except CdcPipelineError as error:
+            if getattr(error.__cause__, "pgcode", None) != LOCK_NOT_AVAILABLE:
+                raise
+            return False
+        reader.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        return True
 
     def _reader(self) -> Connection:
         return self.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

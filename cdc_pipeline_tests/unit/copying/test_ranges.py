@@ -24,12 +24,13 @@ def cutting_at(*cuts: str) -> Callable[[Key | None], Key | None]:
     return lambda after: keys[1 + (keys.index(after) if after else 0)]
 
 
-def taken(ranges: Ranges) -> list[tuple[int, KeyRange]]:
-    return list(iter(ranges.take, None))
+def taken(note: Note, cut: Callable[[Key | None], Key | None]) -> list[tuple[int, KeyRange]]:
+    ranges = Ranges(note)
+    return list(iter(lambda: ranges.take(cut), None))
 
 
 def test_ranges_are_cut_one_after_the_other_and_the_last_has_no_end() -> None:
-    assert taken(Ranges(note(), cutting_at("3", "6"))) == [
+    assert taken(note(), cutting_at("3", "6")) == [
         (0, KeyRange(None, ("3",))),
         (1, KeyRange(("3",), ("6",))),
         (2, KeyRange(("6",), None)),
@@ -37,24 +38,24 @@ def test_ranges_are_cut_one_after_the_other_and_the_last_has_no_end() -> None:
 
 
 def test_a_table_that_cannot_be_cut_is_one_range() -> None:
-    assert taken(Ranges(note(), lambda _: None)) == [(0, KeyRange())]
+    assert taken(note(), lambda _: None) == [(0, KeyRange())]
 
 
 def test_what_is_done_is_not_handed_out_again() -> None:
     kept = note("3", "6", "9", done=(1, 2))
-    assert [number for number, _ in taken(Ranges(kept, cutting_at("3", "6", "9", "12")))] == [0, 3, 4]
+    assert [number for number, _ in taken(kept, cutting_at("3", "6", "9", "12"))] == [0, 3, 4]
 
 
 def test_where_the_last_one_is_done_nothing_new_is_cut() -> None:
     def cut(after: Key | None) -> Key | None:
         raise AssertionError(f"cut after {after}")
 
-    assert [number for number, _ in taken(Ranges(note("3", "6", done=(1, 2)), cut))] == [0]
+    assert [number for number, _ in taken(note("3", "6", done=(1, 2)), cut)] == [0]
 
 
 def test_a_server_that_gives_the_same_key_again_ends_the_cutting() -> None:
     """Else there would be ranges without end."""
-    assert taken(Ranges(note(), lambda _: ("3",))) == [(0, KeyRange(None, ("3",))), (1, KeyRange(("3",), None))]
+    assert taken(note(), lambda _: ("3",)) == [(0, KeyRange(None, ("3",))), (1, KeyRange(("3",), None))]
 
 
 def test_a_note_is_read_as_it_was_written() -> None:
