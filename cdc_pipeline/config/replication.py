@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -36,7 +37,9 @@ class ReplicationConfig(Model):
     range_rows: int = Field(
         100_000, ge=1, description="a table of more rows is copied in ranges of its primary key, several at a time"
     )
-    parallel_ranges: int = Field(4, ge=1, le=64, description="how many ranges of one table are copied at a time")
+    parallel_ranges: int = Field(
+        min(4, os.cpu_count() or 1), ge=1, le=64, description="how many ranges of one table are copied at a time"
+    )
     foreign_keys: bool = Field(False, description="make the source's foreign keys in the target too")
     schema_changes: Literal["evolve", "stop", "ignore"] = Field(
         "evolve", description="whether a table that changes in the source is synced again by itself, stops, or goes on"

@@ -10,7 +10,7 @@ from cdc_pipeline.condition import Value, moment_of
 from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.key_ranges import KeyRange
 from cdc_pipeline.databases.mysql.charsets import GARBLED, charset_of
-from cdc_pipeline.model import Column, ColumnType, Kind, TableId, TableShape
+from cdc_pipeline.model import Change, Column, ColumnType, Kind, TableId, TableShape
 
 _DECLARED = re.compile(r"^(?P<name>[a-z]+)(?:\((?P<arguments>[^)]*)\))?(?P<rest>.*)$", re.DOTALL)
 _LABELS = re.compile(r"^(?:enum|set)\((?P<all>(?:'(?:[^']|'')*',?)*)\)", re.IGNORECASE)
@@ -18,6 +18,9 @@ _INTEGERS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer"
 _INTEGER_NAMES = {8: "TINYINT", 16: "SMALLINT", 24: "MEDIUMINT", 32: "INT", 64: "BIGINT"}
 _TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 _BLOBS = ("tinyblob", "blob", "mediumblob", "longblob")
+_SHORT = {"tinytext": 255, "tinyblob": 255, "text": 0xFFFF // 4, "blob": 0xFFFF // 2}  # characters, and bytes
+_LONGEST_NUMBER = 100  # characters, of what is no text: a DECIMAL has 67, a BIT 64
+_JOINED_BYTES = 1 << 20
 _LONGEST_INLINE = 4000  # characters: a row may take 65,535 bytes in all, so longer texts go off the page
 _GEOMETRIES = ("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon")
 _COLLECTIONS = ("geometrycollection", "geomcollection")
@@ -252,12 +255,51 @@ def load_data(dialect: Dialect, table: TableId, columns: Sequence[tuple[str, Col
     )
 
 
-def select_joined(dialect: Dialect, shape: TableShape, plain: Sequence[Column], keys: KeyRange) -> str:
-    """`dialect.select`, but the first columns, `plain`, are one field of COPY text. They need nothing escaped."""
-    texts = ", ".join(f"IFNULL({dialect.field(column)}, '\\\\N')" for column in plain)
-    fields = [f"CONCAT_WS('\\t', {texts})"] if plain else []
-    fields += [dialect.field(column) for column in shape.columns[len(plain) :]]
+def select_joined(dialect: Dialect, shape: TableShape, joined: Sequence[Column], keys: KeyRange) -> str:
+    """`dialect.select`, but the first columns, `joined`, are one field of COPY text."""
+    texts = ", ".join(f"IFNULL({_copy_text(dialect, column)}, '\\\\N')" for column in joined)
+    fields = [f"CONCAT_WS('\\t', {texts})"] if joined else []
+    fields += [dialect.field(column) for column in shape.columns[len(joined) :]]
     return f"SELECT {', '.join(fields)} FROM {dialect.table(shape.table)}{dialect.where(shape, keys)}"
+
+
+def _copy_text(dialect: Dialect, column: Column) -> str:
+    """The canonical text, escaped. As bytes: in a text REPLACE looks for characters, in half as much time again."""
+    text = dialect.field(column)
+    if column.canonical.kind is Kind.BINARY and column.change is Change.NONE:
+        return f"CONCAT('\\\\', {text})"  # its one backslash is the first character
+    if column.canonical.kind not in (Kind.TEXT, Kind.ENUM, Kind.BINARY):
+        return text
+    escaped = f"CAST(CONVERT({text} USING utf8mb4) AS BINARY)"
+    for character, escape in (("5C", "5C5C"), ("09", "5C74"), ("0A", "5C6E"), ("0D", "5C72")):
+        escaped = f"REPLACE({escaped}, X'{character}', X'{escape}')"
+    return escaped
+
+
+def joinable(columns: Sequence[Column]) -> list[Column]:
+    """Those whose escaped texts the server can hand out as one: in all they stay far below what it lets a function
+    give (`max_allowed_packet`, 4 MiB and more by default), and the stream spells none of their values otherwise."""
+    sizes = {column.name: size for column in columns if (size := _longest_copy_text(column)) is not None}
+    room = _JOINED_BYTES
+    for name in sorted(sizes, key=sizes.__getitem__):  # as many as can be
+        room -= sizes[name]
+        if room < 0:
+            del sizes[name]
+    return [column for column in columns if column.name in sizes]
+
+
+def _longest_copy_text(column: Column) -> int | None:
+    """In bytes; None without a limit that counts."""
+    source, type = column.source, column.source.canonical
+    name = source.declared.lower().partition("(")[0].partition(" ")[0]
+    if name in ("enum", "set"):
+        characters: int | None = len(source.declared)
+    elif type.kind in (Kind.TEXT, Kind.BINARY):
+        characters = _SHORT.get(name, type.size)
+    else:
+        characters = None if type.kind in (Kind.JSON, Kind.GEOMETRY) else _LONGEST_NUMBER
+    # Four bytes a character at most; escapes, or the two digits of a byte, double that.
+    return None if characters is None else 8 * (characters + len(column.text))
 
 
 def _without_zeros(name: str) -> str:

@@ -17,7 +17,7 @@ from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, as_key
 from cdc_pipeline.databases.mysql import heartbeat
 from cdc_pipeline.databases.mysql import watermark as watermarks
 from cdc_pipeline.databases.mysql.database import MySqlDatabase, RetryableStatementFailed, error_code
-from cdc_pipeline.databases.mysql.dialect import SALT, select_joined
+from cdc_pipeline.databases.mysql.dialect import SALT, joinable, select_joined
 from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.databases.mysql.reader import LOCK_WAIT_SECONDS, RawReader
 from cdc_pipeline.databases.mysql.trail import BinlogTrail
@@ -31,7 +31,7 @@ MOST_SNAPSHOTS = 20
 LOG_SETTINGS = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
 
 
-# Only these kinds' texts can hold a tab, a newline or a backslash; a JSON's numbers get the spelling of the stream.
+# What becomes of the texts that the server does not escape; a JSON's numbers get the spelling of the stream.
 _REWRITTEN = {
     **dict.fromkeys((Kind.TEXT, Kind.ENUM, Kind.BINARY, Kind.GEOMETRY), copy_text.escape),
     Kind.JSON: lambda value: copy_text.escape(plain_numbers(value)),
@@ -58,16 +58,16 @@ class MySqlSnapshot(Snapshot):
         return as_key([None if text is None else text.decode() for text in found[0]]) if found else None
 
     def arranged(self, shape: TableShape) -> TableShape:
-        """First the columns whose texts need no rewriting, which the server hands out as one."""
-        columns = sorted(shape.columns, key=lambda column: column.canonical.kind in _REWRITTEN)
-        return replace(shape, columns=tuple(columns))
+        """First the columns whose texts the server escapes, and hands out as one."""
+        joined = joinable(shape.columns)
+        return replace(shape, columns=(*joined, *(column for column in shape.columns if column not in joined)))
 
     def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
-        plain = list(takewhile(lambda column: column.canonical.kind not in _REWRITTEN, shape.columns))
-        rewrites = [_REWRITTEN.get(column.canonical.kind) for column in shape.columns[len(plain) :]]
+        joined = list(takewhile(joinable(shape.columns).__contains__, shape.columns))
+        rewrites = [_REWRITTEN.get(column.canonical.kind) for column in shape.columns[len(joined) :]]
         with self.database.explained():
-            select = select_joined(self.database.dialect, shape, plain, keys)
-            return self.reader.copy_to(select, [*([None] if plain else []), *rewrites], file)
+            select = select_joined(self.database.dialect, shape, joined, keys)
+            return self.reader.copy_to(select, [*([None] if joined else []), *rewrites], file)
 
 
 class MySqlSource(MySqlDatabase, Source):

@@ -65,6 +65,12 @@ def test_the_lines_are_those_of_the_rows(table: list[list[str | None]], sizes: l
     assert lines == render(table)
 
 
+@given(st.lists(LENGTHS.map(lambda length: "x" * length), min_size=1), st.lists(st.integers(1, 400), min_size=1))
+def test_what_the_server_has_made_a_line_of_is_one(lines: list[str], sizes: list[int]) -> None:
+    read = reading(answer([[line] for line in lines]), cycle(sizes))
+    assert b"".join(copy_lines(read, [None])).decode() == "".join(f"{line}\n" for line in lines)
+
+
 def test_each_field_is_rewritten_in_its_own_way() -> None:
     read = reading(answer([["1\t2", "a\tb", None, "c"]]), iter([1000]))
     lines = b"".join(copy_lines(read, [None, escape, escape, lambda value: value * 2]))
@@ -104,3 +110,5 @@ def test_the_servers_error_and_a_lost_connection_end_it() -> None:
 def test_a_row_of_another_number_of_fields_is_no_row() -> None:
     with pytest.raises(ValueError, match="ends 2 bytes too early"):
         list(copy_lines(reading(answer([["1", "2"]]), iter([1000])), [None]))
+    with pytest.raises(ValueError, match="ends 2 bytes too early"):
+        list(copy_lines(reading(answer([["1" * 300, "2"]]), iter([1000])), [None]))
