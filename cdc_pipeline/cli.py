@@ -26,13 +26,12 @@ from cdc_pipeline.config import find_replication
 from cdc_pipeline.copying.copy import OnProgress
 from cdc_pipeline.errors import CdcPipelineError, ValidationFailed
 from cdc_pipeline.local.command import local
-from cdc_pipeline.model import Replicated, TableId
+from cdc_pipeline.model import Comparison, Replicated, TableId
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import Desired
 from cdc_pipeline.status import get_unified_status
 from cdc_pipeline.validation import ColumnMapping, mappings
 from cdc_pipeline.validation import validate as validate_all
-from cdc_pipeline.verify import verify as verify_tables
 
 GOOD, NOT_GOOD, NOT_DONE = 0, 1, 2
 WIDE = 200  # characters of a line where no terminal limits it: a file or a pipe gets every name whole
@@ -274,14 +273,14 @@ def _spent(seconds: Mapping[str, float]) -> str:
 @as_json
 @click.argument("tables", nargs=-1)
 def verify(replication: Replication, as_json: bool, tables: tuple[str, ...]) -> int:
-    """Compare source and target by row count and checksum; name what differs. Writers must be at rest."""
-    chosen = [replication.table(name) for name in tables] if tables else replication.tables
-    comparisons = list(verify_tables(replication.parts, chosen))
+    """Compare source and target by row count and checksum; name what differs. Changes may flow."""
+    comparisons = list(replication.verify(tables or None))
     if as_json:
         rows = [
             {
                 "source": str(c.table), "target": str(c.target), "equal": c.equal, "source_rows": c.source_rows,
                 "target_rows": c.target_rows, "missing": c.missing, "extra": c.extra, "different": c.different,
+                "undecided": c.undecided,
                 "source_checksum": c.source_checksum, "target_checksum": c.target_checksum,
                 "sample_keys": list(c.samples), "left_out": list(c.left_out),
             }
@@ -290,15 +289,22 @@ def verify(replication: Replication, as_json: bool, tables: tuple[str, ...]) -> 
         click.echo(json.dumps({"equal": all(c.equal for c in comparisons), "tables": rows}, indent=2))
     else:
         table = Table("source", "target", "result")
-        for name in ("source rows", "target rows", "missing", "extra", "different"):
+        for name in ("source rows", "target rows", "missing", "extra", "different", "undecided"):
             table.add_column(name, justify="right")
         for c in comparisons:
-            numbers = (c.source_rows, c.target_rows, c.missing, c.extra, c.different)
-            result = "[green]equal[/]" if c.equal else "[red]DIFFERENT[/]"
+            numbers = (c.source_rows, c.target_rows, c.missing, c.extra, c.different, c.undecided)
+            result = _result(c)
             result += escape(f" without {', '.join(c.left_out)}") if c.left_out else ""
             table.add_row(escape(str(c.table)), escape(str(c.target)), result, *(f"{number:,}" for number in numbers))
         console.print(table)
     return GOOD if all(c.equal for c in comparisons) else NOT_GOOD
+
+
+def _result(comparison: Comparison) -> str:
+    if comparison.equal:
+        return "[green]equal[/]"
+    differs = comparison.missing or comparison.extra or comparison.different or not comparison.undecided
+    return "[red]DIFFERENT[/]" if differs else "[yellow]UNDECIDED[/]"
 
 
 def _wish(name: str, desired: Desired, help: str) -> None:

@@ -341,13 +341,14 @@ class Comparison:
     extra: int = 0
     different: int = 0
     samples: tuple[str, ...] = ()  # keys of some of them
-    same_values: bool = False  # the checksums differ, but only by how equal values are spelled
+    undecided: int = 0  # rows that the source changed whenever they were looked at
+    no_row_differs: bool = False  # what made the checksums differ was on its way, or equal values spelled otherwise
     left_out: tuple[str, ...] = ()  # columns that only one side has, where changes of the source are ignored
 
     @property
     def equal(self) -> bool:
-        same = self.same_values or self.source_checksum == self.target_checksum
-        return same and self.source_rows == self.target_rows
+        same = (self.source_rows, self.source_checksum) == (self.target_rows, self.target_checksum)
+        return same or self.no_row_differs
 
 
 Row = tuple[str | None, ...]

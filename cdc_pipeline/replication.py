@@ -34,12 +34,13 @@ from cdc_pipeline.errors import (
     TablesStopped,
     ValidationFailed,
 )
-from cdc_pipeline.model import Position, Replicated, TableId
+from cdc_pipeline.model import Comparison, Position, Replicated, TableId
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.projection import project
 from cdc_pipeline.quarantine import Quarantine, SetAside
 from cdc_pipeline.state import HAS_WATERMARK, Desired, TableState
 from cdc_pipeline.validation import Validation, validate
+from cdc_pipeline.verify import verify
 
 CaughtUp = Callable[[Mapping[tuple[str, int], int]], bool]
 CHECK_SECONDS = 0.2
@@ -421,6 +422,20 @@ class Replication:
         failed = [task["error"] for task in status["tasks"] if task["state"] == "FAILED"]
         if failed:
             raise ConnectorFailed(connector=self.config.connector_name, reason=failed[0])
+
+    # -- at any moment ------------------------------------------------------------------------------------------
+
+    def verify(self, names: Sequence[str] | None = None) -> Iterator[Comparison]:
+        """Compare source and target of all tables or the named ones, each as it ends. While a consumer runs, a row that
+        differs is looked at again when the stream has passed it; without one, writers have to be at rest."""
+        tables = self.tables if names is None else [self.table(name) for name in names]
+        consumer = self.parts.state.consumer() if self.parts.state.exists() else None
+        flows = consumer is not None and consumer.is_alive and self.registration.is_registered
+        yield from verify(self.parts, tables, self._wait_for_stream if flows else None)
+
+    def _wait_for_stream(self) -> None:
+        """Until all that the source holds now is in the target. Raises what keeps it from that."""
+        self._wait_for_the_other(threading.Event(), self.caught_up())
 
     # -- the owner's wishes -------------------------------------------------------------------------------------
 

@@ -158,15 +158,38 @@ class Database(ABC):
             count, total = connection.exec_driver_sql(sql).one()
         return int(count), f"{int(total or 0):x}"
 
+    def bucket_sums(
+        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str], digits: int
+    ) -> dict[str, tuple[int, str]]:
+        """`checksum` of each bucket, in one scan. A bucket has the rows whose key has a hash that begins with the same
+        digits, so it is the same on every server, whatever order that gives to texts. Without a key it is the row's."""
+        bucket, hashed = self._bucket(columns, key, digits), self.dialect.hash_sum(self.dialect.row_hash(columns))
+        with self.connect() as connection:
+            found = connection.exec_driver_sql(f"SELECT {bucket}, count(*), {hashed} FROM {rows} GROUP BY {bucket}")
+            return {str(name): (int(count), f"{int(total or 0):x}") for name, count, total in found}
+
+    def _bucket(self, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str], digits: int) -> str:
+        types = dict(columns)
+        by = [(name, types[name]) for name in key] or columns
+        return f"SUBSTR({self.dialect.row_hash(by)}, 1, {digits})"
+
     def row_hashes(
-        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
+        self,
+        rows: str,
+        columns: Sequence[tuple[str, ColumnType]],
+        key: Sequence[str],
+        buckets: Collection[str] = (),
     ) -> Iterator[tuple[tuple[str | None, ...], str]]:
-        """Key (the compare texts of its columns) and hash of every row."""
+        """Key (the compare texts of its columns) and hash of every row, or of those in these buckets."""
         types = dict(columns)
         fields = [self.dialect.compare(self.dialect.quote(name), types[name]) for name in key]
         fields.append(self.dialect.row_hash(columns))
+        where = ""
+        if buckets:
+            bucket = self._bucket(columns, key, len(next(iter(buckets))))
+            where = f" WHERE {bucket} IN ({', '.join(map(self.dialect.text, sorted(buckets)))})"
         with self.connect().execution_options(stream_results=True) as connection:
-            sql = f"SELECT {', '.join(fields)} FROM {rows}"
+            sql = f"SELECT {', '.join(fields)} FROM {rows}{where}"
             for *values, row_hash in connection.exec_driver_sql(sql):
                 yield tuple(None if v is None else str(v) for v in values), row_hash
 

@@ -34,7 +34,7 @@ def jobs(lineage: Lineage, equals_source: dg.AssetChecksDefinition) -> list:
             selection=dg.AssetSelection.checks(equals_source),
             tags=tags,
             description="Compares every table of source and target by row count and checksum; fails if one differs. "
-            "Rows in flight show as differences: let the writers rest.",
+            "While the stream runs, a row that differs is looked at again when it has passed.",
         ),
     ]
 

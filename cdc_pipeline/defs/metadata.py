@@ -117,6 +117,7 @@ def of_comparison(comparison: Comparison) -> Metadata:
         "missing": comparison.missing,
         "extra": comparison.extra,
         "different": comparison.different,
+        "undecided": comparison.undecided,
     }
     if comparison.samples:
         metadata["sample_keys"] = dg.MetadataValue.json(list(comparison.samples))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import md5
 from typing import Any
 
@@ -162,12 +162,32 @@ class OracleDatabase(Database):
             count, total = count + 1, total + int(row_hash[:15], 16)
         return count, f"{total:x}"
 
+    def bucket_sums(
+        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str], digits: int
+    ) -> dict[str, tuple[int, str]]:
+        if not are_long([type for _, type in columns]):
+            return super().bucket_sums(rows, columns, key, digits)
+        sums: dict[str, tuple[int, int]] = {}
+        for texts, row_hash in self._hashes_made_here(rows, columns, key):
+            bucket = _bucket_of(texts, row_hash, digits)
+            count, total = sums.get(bucket, (0, 0))
+            sums[bucket] = count + 1, total + int(row_hash[:15], 16)
+        return {bucket: (count, f"{total:x}") for bucket, (count, total) in sums.items()}
+
     def row_hashes(
-        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
+        self,
+        rows: str,
+        columns: Sequence[tuple[str, ColumnType]],
+        key: Sequence[str],
+        buckets: Collection[str] = (),
     ) -> Iterator[tuple[tuple[str | None, ...], str]]:
-        if are_long([type for _, type in columns]):
-            return self._hashes_made_here(rows, columns, key)
-        return super().row_hashes(rows, columns, key)
+        if not are_long([type for _, type in columns]):
+            yield from super().row_hashes(rows, columns, key, buckets)
+            return
+        digits = len(next(iter(buckets), ""))
+        for texts, row_hash in self._hashes_made_here(rows, columns, key):
+            if not buckets or _bucket_of(texts, row_hash, digits) in buckets:
+                yield texts, row_hash
 
     def _hashes_made_here(
         self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
@@ -188,6 +208,10 @@ def _text(value: Any) -> str | None:
     if not value:
         return None
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _bucket_of(key: Sequence[str | None], row_hash: str, digits: int) -> str:
+    return (_row_hash(key) if key else row_hash)[:digits]
 
 
 def _row_hash(texts: Sequence[str | None]) -> str:

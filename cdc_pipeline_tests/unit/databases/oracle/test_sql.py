@@ -142,7 +142,9 @@ def test_every_statement_of_the_source_parses(monkeypatch: pytest.MonkeyPatch) -
     opened.is_empty(shape.table)
     rows = opened.dialect.replicated(shape)
     opened.checksum(rows, columns)
+    opened.bucket_sums(rows, columns, shape.key, 3)
     list(opened.row_hashes(rows, columns, shape.key))
+    list(opened.row_hashes(rows, columns, shape.key, {"0aF"}))
     long: list[str] = []
     monkeypatch.setattr(reader, "batches", lambda _, sql, __: long.append(sql) or iter(()))
     list(opened.row_hashes(rows, [*columns, ("long", ColumnType(Kind.TEXT))], shape.key))
