@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cdc_pipeline.copying import completion, copy
+from cdc_pipeline.copying import completion, load
 from cdc_pipeline.state import TableState
 from cdc_pipeline_tests.acceptance.test_kills import wait_until
 from cdc_pipeline_tests.conftest import Scenario
@@ -123,7 +123,7 @@ def test_killed_between_rows_and_indexes_the_next_copy_goes_on_with_the_indexes(
     with pytest.raises(Exception, match="not copied yet"):
         replication.register()
     with monkeypatch.context() as patch:  # the rows are not read again
-        patch.setattr(copy, "transfer", None)
+        patch.setattr(load, "transfer", None)
         again, results = copied(made, "seats")
     assert [(result.outcome, result.rows) for result in results] == [("copied", 1)]
     assert indexes(again, "seats").keys() == {"first", "second"}
