@@ -62,16 +62,13 @@ class Found:
 
     @property
     def _of_one_side(self) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-        return [pair for key, pair in self.rows.items() if key not in self.different]
+        different = self.different
+        return [pair for key, pair in self.rows.items() if key not in different]
 
     @property
     def different(self) -> set[Key]:
         """Keys that both have, with other values. (Rows that are told by their hash cannot be.)"""
-        return {
-            key
-            for key, (source, target) in self.rows.items()
-            if source and target and Counter(source).keys() != Counter(target).keys()
-        }
+        return {key for key, (source, target) in self.rows.items() if source and target and set(source) != set(target)}
 
 
 def find(source: Side, target: Side, rows: int, passed: Passed | None) -> Found:
@@ -83,7 +80,7 @@ def find(source: Side, target: Side, rows: int, passed: Passed | None) -> Found:
     suspects = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
     if passed is None:
         return Found({key: (ours.get(key, ()), theirs.get(key, ())) for key in suspects})
-    return _settle(source, target, buckets, suspects, passed)
+    return _settle(source, target, buckets, suspects, ours, passed)
 
 
 def _buckets_that_differ(source: Side, target: Side, rows: int) -> set[str]:
@@ -94,9 +91,11 @@ def _buckets_that_differ(source: Side, target: Side, rows: int) -> set[str]:
     return {bucket for bucket in ours.keys() | theirs.keys() if ours.get(bucket) != theirs.get(bucket)}
 
 
-def _settle(source: Side, target: Side, buckets: Collection[str], suspects: set[Key], passed: Passed) -> Found:
+def _settle(
+    source: Side, target: Side, buckets: Collection[str], suspects: set[Key], before: Rows, passed: Passed
+) -> Found:
+    """`before` is what the source had when the suspects were found."""
     found, seen = Found(undecided=set(suspects)), Counter[Key]()
-    before = source.read(buckets)
     for _ in range(MOST_LOOKS):
         passed()
         theirs, after = target.read(buckets), source.read(buckets)

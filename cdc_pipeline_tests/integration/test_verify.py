@@ -9,10 +9,9 @@ import pytest
 
 from cdc_pipeline.databases.database import Database
 from cdc_pipeline.errors import CdcPipelineError
-from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, wait_until
+from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, start_streaming, wait_until
 from cdc_pipeline_tests.conftest import Scenario
-from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
+from cdc_pipeline_tests.workload import TABLES, wait_for_transactions, writing
 
 MakeScenario = Callable[..., Scenario]
 every_direction = pytest.mark.parametrize(
@@ -20,22 +19,12 @@ every_direction = pytest.mark.parametrize(
 )
 
 
-def streaming(made: Scenario) -> Replication:
-    create_tables(made)
-    replication = made.replication(*TABLES)
-    replication.check()
-    replication.prepare()
-    assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
-    return replication
-
-
 @every_direction
 def test_while_changes_flow_lag_is_no_difference_and_a_difference_is_one(
     scenario: MakeScenario, source: str, target: str
 ) -> None:
     made = scenario(source, target)
-    replication = streaming(made)
+    replication = start_streaming(made)
     accounts, journal = (made.target_table(table) for table in TABLES)
     with writing(made, writers=1) as writers, cdc_pipeline(made, "consume"):
         wait_for_transactions(writers, 20)
@@ -92,7 +81,7 @@ def test_of_a_table_with_a_few_wrong_rows_few_are_read(
 def test_what_cannot_be_settled_says_why(scenario: MakeScenario) -> None:
     """The consumer ends while rows wait to be looked at again."""
     made = scenario()
-    replication = streaming(made)
+    replication = start_streaming(made)
     with cdc_pipeline(made, "consume") as consumer:
         wait_until(lambda: replication.parts.state.consumer() is not None, "consuming")
         made.run("target", f"DELETE FROM {made.target_table('accounts')} WHERE id = 401")
