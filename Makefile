@@ -2,12 +2,16 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench test-oracle lint check format up status down constraints clean
+.PHONY: help setup demo test screenshots soak bench test-oracle lint check format up status down constraints clean
 
 BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
 STAMP := .venv/installed
 BENCH := .venv/bench
+# The browser of the tests is there.
+BROWSER := .venv/browser
+# Only as root, and where there is apt-get. With a semicolon, so that `set -e` sees either command fail.
+INSTALL := apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 # How much is measured.
 ROWS := 100000
 CHANGES := 30000
@@ -31,8 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    package=$$python-venv; \
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	        echo "installing $$package"; \
-	        apt-get update -qq; \
-	        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package; \
+	        $(INSTALL) $$package; \
 	    else \
 	        echo "make: $$python cannot make virtual environments; as root: apt-get install $$package" >&2; exit 2; \
 	    fi; \
@@ -49,8 +52,23 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## Show the whole pipeline at work, until Ctrl-C (make demo ARGS=--help)
 	@exec $(BIN)/python -m cdc_pipeline.demo $(ARGS)
 
-test: setup ## Run all tests; they start the servers that they need (make test ARGS="-k copy")
+test: setup $(BROWSER) ## Run all tests; they start the servers that they need (make test ARGS="-k copy")
 	$(BIN)/python -m pytest $(ARGS)
+
+screenshots: setup $(BROWSER) ## Take the README's pictures of Dagster anew
+	CDC_PIPELINE_SCREENSHOTS=docs/images $(BIN)/python -m pytest $(ARGS) cdc_pipeline_tests/acceptance/test_browser.py
+
+$(BROWSER): $(STAMP)
+	@set -e; \
+	if ! command -v $${CHROMIUM:-chromium} >/dev/null; then \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        echo "installing chromium, which some tests drive"; \
+	        $(INSTALL) chromium; \
+	    else \
+	        echo "make: some tests need Chromium; as root: apt-get install chromium, or CHROMIUM=/path/to/it" >&2; exit 2; \
+	    fi; \
+	fi; \
+	touch $(BROWSER)
 
 soak: setup ## Random workloads with kills and re-syncs, of these seeds (make soak SEEDS=3,100-120)
 	SEEDS=$(SEEDS) $(BIN)/python -m pytest $(ARGS) cdc_pipeline_tests/acceptance/test_soak.py
@@ -62,8 +80,10 @@ bench: $(BENCH) ## Measure beside other ways, and write docs/performance.md (mak
 	$(BIN)/python benchmarks/many_tables.py
 	$(BIN)/python benchmarks/apply.py --changes $(CHANGES) --transaction $$(($(CHANGES) * 4)) --rounds $(ROUNDS)
 	$(BIN)/python benchmarks/growth.py --rounds 1
-	$(BIN)/python benchmarks/latency.py --rates 10 1000 --seconds 10
+	$(BIN)/python benchmarks/latency.py --rates 10 1000 10000 --seconds 10
 	$(BIN)/python benchmarks/transactions.py --transactions 10000 --rounds $(ROUNDS)
+	$(BIN)/python benchmarks/verify.py --rows $$(($(ROWS) * 5))
+	$(BIN)/python benchmarks/event_log.py
 	$(BIN)/python benchmarks/wire_format.py
 	$(BIN)/python benchmarks/report.py
 

@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import bench
+import results
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
@@ -41,8 +42,8 @@ def connections_opened() -> Iterator[list[object]]:
         event.remove(Pool, "connect", note)
 
 
-def timed(step: str, made: Replication, tables: int) -> None:
-    """Take one step of the replication's, and print what it took."""
+def timed(step: str, made: Replication, tables: int) -> str:
+    """Take one step of the replication's; returns what it took."""
     actions = {"check": made.check, "prepare": made.prepare, "copy": lambda: list(made.copy())}
     with connections_opened() as opened:
         began, busy = time.monotonic(), time.process_time()
@@ -53,7 +54,7 @@ def timed(step: str, made: Replication, tables: int) -> None:
         if failed:
             raise failed[0]
     each = f"{seconds / tables * 1000:.0f} ms a table"
-    print(f"{step} {seconds:.1f} s ({each}; {busy:.1f} s of processor time, {len(opened)} connections)", flush=True)
+    return f"{step} {seconds:.1f} s ({each}; {busy:.1f} s of processor time, {len(opened)} connections)"
 
 
 def floor(made: Replication, target: bench.Engine, way: bench.Direction, tables: Sequence[str]) -> float:
@@ -95,12 +96,13 @@ def main() -> None:
         for number, name in enumerate(names):
             bench.run(source, f"CREATE TABLE {name} ({bench.COLUMNS[way.source]})")
             bench.fill(source, name, bench.rows(0, arguments.rows, seed=number))
-        print(f"{way}: {arguments.tables} tables of {arguments.rows} rows")
+        told = [f"{way}: {arguments.tables} tables of {arguments.rows} rows"]
         with bench.replication(endpoints, way, NAME, names) as made:
-            for step in ("check", "prepare", "copy"):
-                timed(step, made, arguments.tables)
+            told += [timed(step, made, arguments.tables) for step in ("check", "prepare", "copy")]
             bench.require_equal(made)
-            print(f"floor {floor(made, target, way, names):.1f} s, one table after another")
+            told.append(f"floor {floor(made, target, way, names):.1f} s, one table after another")
+    print("\n".join(told))
+    results.write("many_tables", told)
 
 
 if __name__ == "__main__":

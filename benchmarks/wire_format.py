@@ -20,7 +20,8 @@ from typing import Any
 import bench
 import fastavro  # pyright: ignore[reportMissingImports] (of the extra `bench`)
 import msgpack  # pyright: ignore[reportMissingImports] (of the extra `bench`)
-import orjson
+import msgspec
+import orjson  # pyright: ignore[reportMissingImports] (of the extra `bench`)
 import ormsgpack  # pyright: ignore[reportMissingImports] (of the extra `bench`)
 import results
 from confluent_kafka import Consumer, TopicPartition
@@ -111,8 +112,16 @@ def _row(event: Any) -> Row:
     return event["after"]
 
 
+class Event(msgspec.Struct):
+    """What is read of one where the library passes over the rest."""
+
+    after: Row
+
+
 def formats(schema: dict) -> list[Format]:
+    json, pack = msgspec.json.Decoder(Event), msgspec.msgpack.Decoder(Event)
     return [
+        Format("JSON, msgspec", msgspec.json.encode, lambda value: json.decode(value).after),
         Format("JSON, orjson", orjson.dumps, lambda value: _row(orjson.loads(value))),
         Format(
             "JSON with schemas, orjson",
@@ -125,6 +134,7 @@ def formats(schema: dict) -> list[Format]:
             lambda event: msgpack.packb(event) or b"",
             lambda value: _row(msgpack.unpackb(value)),
         ),
+        Format("MessagePack, msgspec", msgspec.msgpack.encode, lambda value: pack.decode(value).after),
         Format("MessagePack, ormsgpack", ormsgpack.packb, lambda value: _row(ormsgpack.unpackb(value))),
         protobuf(schema),
     ]

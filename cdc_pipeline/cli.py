@@ -17,18 +17,21 @@ from functools import update_wrapper
 from typing import Any
 
 import click
+from prometheus_client import CollectorRegistry, start_http_server
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cdc_pipeline.config import find_replication
+from cdc_pipeline.config import find_replication, load_replication, replication_files
 from cdc_pipeline.copying.copy import OnProgress
 from cdc_pipeline.errors import CdcPipelineError, ValidationFailed
 from cdc_pipeline.local.command import local
+from cdc_pipeline.metrics import StatusCollector
 from cdc_pipeline.model import Comparison, Replicated, TableId
+from cdc_pipeline.parts import Parts
 from cdc_pipeline.replication import Replication, start_replication
-from cdc_pipeline.state import Desired
+from cdc_pipeline.state import WISHES, Desired
 from cdc_pipeline.status import get_unified_status
 from cdc_pipeline.validation import ColumnMapping, mappings
 from cdc_pipeline.validation import validate as validate_all
@@ -269,18 +272,39 @@ def _spent(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{phase} {spent:.1f}" for phase, spent in seconds.items())
 
 
+@main.command("metrics")
+@click.option("--port", default=9464, show_default=True, type=click.IntRange(0, 65535), help="0: one that is free.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0: everywhere.")
+def metrics(port: int, address: str) -> None:
+    """Serve what `status` tells to Prometheus, of every replication here, until Ctrl-C."""
+    try:
+        replications = [Parts(load_replication(path)) for path in replication_files()]
+        registry = CollectorRegistry()
+        registry.register(StatusCollector(replications))
+        server, thread = start_http_server(port, address, registry)
+    except (CdcPipelineError, OSError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(NOT_DONE)
+    click.echo(f"http://{address}:{server.server_port}/metrics: {len(replications)} replication(s)")
+    with ended_by_signals() as should_stop:
+        should_stop.wait()
+    server.shutdown()
+    thread.join()
+
+
 @command("verify")
 @as_json
+@click.option("--repair", is_flag=True, help="Make the rows that differ as the source has them.")
 @click.argument("tables", nargs=-1)
-def verify(replication: Replication, as_json: bool, tables: tuple[str, ...]) -> int:
-    """Compare source and target by row count and checksum; name what differs. Changes may flow."""
-    comparisons = list(replication.verify(tables or None))
+def verify(replication: Replication, as_json: bool, repair: bool, tables: tuple[str, ...]) -> int:
+    """Compare source and target by row count and checksum, and name what differs. Changes may flow."""
+    comparisons = list(replication.verify(tables or None, repair=repair))
     if as_json:
         rows = [
             {
                 "source": str(c.table), "target": str(c.target), "equal": c.equal, "source_rows": c.source_rows,
                 "target_rows": c.target_rows, "missing": c.missing, "extra": c.extra, "different": c.different,
-                "undecided": c.undecided,
+                "undecided": c.undecided, "mended": c.mended, "advice": c.advice,
                 "source_checksum": c.source_checksum, "target_checksum": c.target_checksum,
                 "sample_keys": list(c.samples), "left_out": list(c.left_out),
             }
@@ -289,20 +313,23 @@ def verify(replication: Replication, as_json: bool, tables: tuple[str, ...]) -> 
         click.echo(json.dumps({"equal": all(c.equal for c in comparisons), "tables": rows}, indent=2))
     else:
         table = Table("source", "target", "result")
-        for name in ("source rows", "target rows", "missing", "extra", "different", "undecided"):
+        for name in ("source rows", "target rows", "missing", "extra", "different", "undecided", "mended"):
             table.add_column(name, justify="right")
         for c in comparisons:
-            numbers = (c.source_rows, c.target_rows, c.missing, c.extra, c.different, c.undecided)
+            numbers = (c.source_rows, c.target_rows, c.missing, c.extra, c.different, c.undecided, c.mended)
             result = _result(c)
             result += escape(f" without {', '.join(c.left_out)}") if c.left_out else ""
             table.add_row(escape(str(c.table)), escape(str(c.target)), result, *(f"{number:,}" for number in numbers))
         console.print(table)
+        for c in comparisons:
+            if c.advice:
+                click.echo(f"{c.table}: {c.advice}")
     return GOOD if all(c.equal for c in comparisons) else NOT_GOOD
 
 
 def _result(comparison: Comparison) -> str:
     if comparison.equal:
-        return "[green]equal[/]"
+        return "[green]mended[/]" if comparison.mended else "[green]equal[/]"
     differs = comparison.missing or comparison.extra or comparison.different or not comparison.undecided
     return "[red]DIFFERENT[/]" if differs else "[yellow]UNDECIDED[/]"
 
@@ -317,9 +344,8 @@ def _wish(name: str, desired: Desired, help: str) -> None:
     command(name)(set_desired)
 
 
-_wish("pause", Desired.PAUSED, "The consumer stays, but applies nothing until `resume`.")
-_wish("resume", Desired.RUNNING, "Go on after `pause` or `stop`, also with tables that have stopped.")
-_wish("stop", Desired.STOPPED, "End the consumer, and do not start it again until `resume` or `start`.")
+for _name, (_desired, _help) in WISHES.items():
+    _wish(_name, _desired, _help)
 
 
 @main.group()

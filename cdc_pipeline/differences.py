@@ -3,13 +3,12 @@
 Both servers add up the hashes of the rows of each bucket, in one scan; only of the buckets that differ are keys and
 hashes read. While changes flow, a row that differs may just be on its way. So it is looked at again when the stream has
 passed what the source held: if the source's row is the same before and after that, and the target's is another one, it
-does differ; and that twice, as a row may change and change back in between. A row that the source changes each time
-stays undecided.
+does differ; and that twice in the same way, as a row may change and change back in between. Of rows without a key some
+are equal, and come and go: of those that takes four times. What the source changes each time stays undecided.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,12 +17,13 @@ from cdc_pipeline.model import ColumnType
 
 Key = tuple[str | None, ...]
 Rows = Mapping[Key, tuple[str, ...]]  # the hashes of the rows with a key; of a table without one, rows by their hash
+Pair = tuple[tuple[str, ...], tuple[str, ...]]  # of one key: what the source has, and the target
 Passed = Callable[[], None]  # returns when what the source holds now has come to the target
 
 BUCKET_ROWS = 256
 MOST_DIGITS = 4  # of a bucket's name: 65,536 of them
-MOST_LOOKS = 6
-TWICE = 2
+MOST_LOOKS = 8
+TWICE, OFTEN = 2, 4  # so many looks in a row have to find the same; of rows without a key, the other
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Side:
     rows: str
     columns: Sequence[tuple[str, ColumnType]]
     key: Sequence[str]
+
+    def count(self) -> int:
+        with self.database.connect() as connection:
+            return int(self.database.scalar(connection, f"SELECT count(*) FROM {self.rows}"))
 
     def bucket_sums(self, digits: int) -> dict[str, tuple[int, str]]:
         return self.database.bucket_sums(self.rows, self.columns, self.key, digits)
@@ -49,7 +53,7 @@ class Side:
 class Found:
     """Rows that differ: by key, what the source and the target have."""
 
-    rows: dict[Key, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    rows: dict[Key, Pair] = field(default_factory=dict)
     undecided: set[Key] = field(default_factory=set)
 
     @property
@@ -61,7 +65,7 @@ class Found:
         return sum(len(target) - len(source) for source, target in self._of_one_side if len(target) > len(source))
 
     @property
-    def _of_one_side(self) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    def _of_one_side(self) -> list[Pair]:
         different = self.different
         return [pair for key, pair in self.rows.items() if key not in different]
 
@@ -95,19 +99,22 @@ def _settle(
     source: Side, target: Side, buckets: Collection[str], suspects: set[Key], before: Rows, passed: Passed
 ) -> Found:
     """`before` is what the source had when the suspects were found."""
-    found, seen = Found(undecided=set(suspects)), Counter[Key]()
+    found, needed = Found(undecided=set(suspects)), TWICE if source.key else OFTEN
+    seen: dict[Key, tuple[Pair, int]] = {}  # what the last looks have found, and how many
     for _ in range(MOST_LOOKS):
         passed()
         theirs, after = target.read(buckets), source.read(buckets)
         for key in sorted(found.undecided, key=str):
+            pair = after.get(key, ()), theirs.get(key, ())
             if before.get(key) != after.get(key):
-                seen[key] = 0
-            elif theirs.get(key) == after.get(key):
+                seen.pop(key, None)
+            elif pair[0] == pair[1]:
                 found.undecided.discard(key)
             else:
-                seen[key] += 1
-                if seen[key] == TWICE:
-                    found.rows[key] = after.get(key, ()), theirs.get(key, ())
+                last, times = seen.get(key, (pair, 0))
+                seen[key] = pair, times + 1 if last == pair else 1
+                if seen[key][1] == needed:
+                    found.rows[key] = pair
                     found.undecided.discard(key)
         if not found.undecided:
             break

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
@@ -43,12 +44,20 @@ class Broker:
             **more,
         }
 
+    @cached_property
+    def _client(self) -> AdminClient:
+        """One for all questions: a new one takes 50 ms until it is connected, a question one."""
+        return AdminClient(self.properties())
+
     @contextmanager
     def _admin(self) -> Iterator[AdminClient]:
         try:
-            yield AdminClient(self.properties())
+            yield self._client
         except KafkaException as error:
             reason = error.args[0].str() if error.args else str(error)
+            raise KafkaUnavailable(servers=self.config.bootstrap_servers, reason=reason) from error
+        except TimeoutError as error:
+            reason = f"no answer within {TIMEOUT_SECONDS:g} s."
             raise KafkaUnavailable(servers=self.config.bootstrap_servers, reason=reason) from error
 
     def ping(self) -> None:
@@ -71,6 +80,7 @@ class Broker:
                 futures = admin.create_topics([NewTopic(topic, num_partitions=1, config=limit) for topic in missing])
                 for future in futures.values():
                     future.result(TIMEOUT_SECONDS)
+                _wait_until_known(admin, missing)
             if there and largest is not None:
                 _widen(admin, sorted(there), largest)
 
@@ -144,8 +154,27 @@ class Broker:
 
 
 def _partitions(admin: AdminClient, topics: Iterable[str]) -> dict[str, list[int]]:
-    existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
-    return {topic: sorted(existing[topic].partitions) for topic in topics if topic in existing}
+    """Asks for these topics alone: a cluster may have thousands of others."""
+    wanted = list(dict.fromkeys(topics))
+    if not wanted:
+        return {}
+    found: dict[str, list[int]] = {}
+    for topic, described in admin.describe_topics(TopicCollection(wanted), request_timeout=TIMEOUT_SECONDS).items():
+        try:
+            found[topic] = sorted(partition.id for partition in described.result(TIMEOUT_SECONDS).partitions)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+    return found
+
+
+def _wait_until_known(admin: AdminClient, topics: Sequence[str]) -> None:
+    """The controller has made them; a broker that is asked hears of it a moment later. Raises TimeoutError."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while len(_partitions(admin, topics)) < len(topics):
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(RETRY_SECONDS)
 
 
 def _widen(admin: AdminClient, topics: Iterable[str], largest: int) -> None:

@@ -239,6 +239,10 @@ class Replicated:
     topic: str
     choices: Choices = NOTHING_CHOSEN
 
+    def is_called(self, name: str) -> bool:
+        """Whether a person means it by this name of the source's table, with or without its schema."""
+        return name in (self.source.name, str(self.source))
+
 
 class Watermark(Protocol):
     """The set of source transactions that a snapshot holds (design: mechanism 1)."""
@@ -344,11 +348,28 @@ class Comparison:
     undecided: int = 0  # rows that the source changed whenever they were looked at
     no_row_differs: bool = False  # what made the checksums differ was on its way, or equal values spelled otherwise
     left_out: tuple[str, ...] = ()  # columns that only one side has, where changes of the source are ignored
+    mended: int = 0  # of the rows that differed: so many were made equal
+    advice: str = ""  # where they could not be mended: why, and what to do instead
 
     @property
     def equal(self) -> bool:
         same = (self.source_rows, self.source_checksum) == (self.target_rows, self.target_checksum)
         return same or self.no_row_differs
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """How many rows source and target of one table have; `settled` where the target's number lies between two of the
+    source, from before and after the stream has passed."""
+
+    table: TableId
+    source_rows: int
+    target_rows: int
+    settled: bool = False
+
+    @property
+    def equal(self) -> bool:
+        return self.settled or self.source_rows == self.target_rows
 
 
 Row = tuple[str | None, ...]

@@ -34,13 +34,13 @@ from cdc_pipeline.errors import (
     TablesStopped,
     ValidationFailed,
 )
-from cdc_pipeline.model import Comparison, Position, Replicated, TableId
+from cdc_pipeline.model import Comparison, Position, Replicated, RowCount, TableId
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.projection import project
 from cdc_pipeline.quarantine import Quarantine, SetAside
 from cdc_pipeline.state import HAS_WATERMARK, Desired, TableState
 from cdc_pipeline.validation import Validation, validate
-from cdc_pipeline.verify import verify
+from cdc_pipeline.verify import count, verify
 
 CaughtUp = Callable[[Mapping[tuple[str, int], int]], bool]
 CHECK_SECONDS = 0.2
@@ -192,7 +192,7 @@ class Replication:
     ) -> Iterator[CopyResult]:
         """STEP 2/4, of all tables or the named ones. Yields each result as it ends; call `prepare` before."""
         self.say("STEP 2/4: Performing initial data sync...")
-        tables = self.tables if names is None else [self.table(name) for name in names]
+        tables = self._named(names)
         parts = self.parts
         copier = Copier(
             parts.source, parts.target, parts.state, parts.broker, self.say, on_progress,
@@ -223,7 +223,7 @@ class Replication:
     def table(self, name: str) -> Replicated:
         """A table of this replication by its source's name, with or without the schema. Raises NotCopied's kin."""
         for table in self.tables:
-            if name in (table.source.name, str(table.source)):
+            if table.is_called(name):
                 return table
         known = ", ".join(str(table.source) for table in self.tables)
         raise CdcPipelineError(reason=f"{self.config.name} has no table {name!r}; it has {known}")
@@ -310,7 +310,9 @@ class Replication:
             evolution=Evolution(self._changes, self._copy_changed, copies=self.config.schema_changes == "evolve"),
         )  # fmt: skip
         try:
-            return consumer.run(should_stop, caught_up)
+            # It asks its state several times a second, which shall not take a connection each.
+            with self.parts.pooled():
+                return consumer.run(should_stop, caught_up)
         except ConsumerAlreadyRuns as error:
             if run_id is not None:  # asked to be that very run
                 raise
@@ -425,13 +427,28 @@ class Replication:
 
     # -- at any moment ------------------------------------------------------------------------------------------
 
-    def verify(self, names: Sequence[str] | None = None) -> Iterator[Comparison]:
+    def verify(self, names: Sequence[str] | None = None, *, repair: bool = False) -> Iterator[Comparison]:
         """Compare source and target of all tables or the named ones, each as it ends. While a consumer runs, a row that
-        differs is looked at again when the stream has passed it; without one, writers have to be at rest."""
-        tables = self.tables if names is None else [self.table(name) for name in names]
+        differs is looked at again when the stream has passed it; without one, writers have to be at rest. `repair` has
+        the rows that do differ made as the source has them."""
+        for found in verify(self.parts, self._named(names), self._passed, repair=repair):
+            if found.mended:
+                self.say(f"{found.table}: {found.mended} row(s) mended in {found.target}")
+            yield found
+
+    def count(self, names: Sequence[str] | None = None) -> Iterator[RowCount]:
+        """How many rows source and target have, of all tables or the named ones; what flows is waited for."""
+        yield from count(self.parts, self._named(names), self._passed)
+
+    def _named(self, names: Sequence[str] | None) -> Sequence[Replicated]:
+        return self.tables if names is None else [self.table(name) for name in names]
+
+    @property
+    def _passed(self) -> Callable[[], None] | None:
+        """How to wait for the stream, if it flows."""
         consumer = self.parts.state.consumer() if self.parts.state.exists() else None
         flows = consumer is not None and consumer.is_alive and self.registration.is_registered
-        yield from verify(self.parts, tables, self._wait_for_stream if flows else None)
+        return self._wait_for_stream if flows else None
 
     def _wait_for_stream(self) -> None:
         """Until all that the source holds now is in the target. Raises what keeps it from that."""

@@ -1,6 +1,7 @@
 """Compares source and target, table by table: row counts and checksums, each computed by its own server.
 
-For a table whose checksums differ, `differences.py` tells which rows do.
+For a table whose checksums differ, `differences.py` tells which rows do. If its owner wants that, they are mended
+(apply/repair.py), and the table is compared once more.
 
 Some equal numbers are spelled differently: a double of MySQL's JSON is `1e25` on one side and has all its digits on the
 other, and of two shortest texts of one double (1e23) each server has its own choice. So rows that differ are looked at
@@ -16,19 +17,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cdc_pipeline.apply.repair import Repairer
 from cdc_pipeline.differences import Key, Passed, Side, find
 from cdc_pipeline.errors import CdcPipelineError, ColumnsChanged
-from cdc_pipeline.model import ColumnType, Comparison, Kind, Replicated, TableShape
+from cdc_pipeline.model import ColumnType, Comparison, Kind, Replicated, RowCount, TableShape
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.projection import common, filter_columns, not_common, source_columns
 
 SAMPLES = 5
 MOST_LOOKED_AT = 1000  # rows that are read; where more differ, it is not the spelling of a number
+COUNTS = 3  # looks at numbers of rows, each when the stream has passed the last one
 _INTEGERS = 1 << 64  # what is beyond is a double to MySQL
 
 
-def verify(parts: Parts, tables: Sequence[Replicated], passed: Passed | None = None) -> Iterator[Comparison]:
-    """One comparison for each table, as it ends. Without `passed` writers have to be at rest, and the stream too."""
+def verify(
+    parts: Parts, tables: Sequence[Replicated], passed: Passed | None = None, *, repair: bool = False
+) -> Iterator[Comparison]:
+    """One comparison for each table, as it ends. Without `passed` writers have to be at rest, and the stream too. With
+    `repair`, a comparison tells what was found, and of the rest how it is behind that."""
     wanted = {table.source for table in tables}
     kept = {table: shape for table, shape in parts.kept().items() if table in wanted}
     shapes = parts.shapes([table for table in tables if table.source not in kept])
@@ -38,9 +44,10 @@ def verify(parts: Parts, tables: Sequence[Replicated], passed: Passed | None = N
         if table.target not in targets:
             raise CdcPipelineError(reason=f"target table {table.target} is not there; copy {table.source} first")
         if table.source in kept:
-            yield _compare_common(parts, table, kept[table.source], now[table.source], passed)
+            found = _compare_common(parts, table, kept[table.source], now[table.source], passed)
+            yield _advised(found, "its columns are not those of its copy any more") if repair else found
         else:
-            yield compare(parts, table, shapes[table.source], passed)
+            yield compare(parts, table, shapes[table.source], passed, repair=repair)
 
 
 def _compare_common(
@@ -53,7 +60,9 @@ def _compare_common(
     return replace(compare(parts, table, shape, passed), left_out=left_out)
 
 
-def compare(parts: Parts, table: Replicated, shape: TableShape, passed: Passed | None = None) -> Comparison:
+def compare(
+    parts: Parts, table: Replicated, shape: TableShape, passed: Passed | None = None, *, repair: bool = False
+) -> Comparison:
     source, target = _sides(parts, table, shape)
     source_rows, source_sum = parts.source.checksum(source.rows, source.columns)
     target_rows, target_sum = parts.target.checksum(target.rows, target.columns)
@@ -63,7 +72,7 @@ def compare(parts: Parts, table: Replicated, shape: TableShape, passed: Passed |
     found = find(source, target, max(source_rows, target_rows), passed)
     for key in _equal_by_value(source, target, found.different):
         del found.rows[key]
-    return replace(
+    told = replace(
         counted,
         missing=found.missing,
         extra=found.extra,
@@ -72,6 +81,37 @@ def compare(parts: Parts, table: Replicated, shape: TableShape, passed: Passed |
         undecided=len(found.undecided),
         no_row_differs=not found.rows and not found.undecided and (passed is not None or bool(shape.key)),
     )
+    obstacle = Repairer.obstacle(shape)
+    if not repair or not found.rows or obstacle:
+        return _advised(told, obstacle) if repair else told
+    in_source = {tuple(map(str, key)): bool(ours) for key, (ours, _) in found.rows.items()}
+    mended = Repairer(parts.source, parts.target, parts.state).mend(table, shape, in_source)
+    after = compare(parts, table, shape, passed)
+    found_before = replace(after, missing=told.missing, extra=told.extra, different=told.different)
+    return replace(found_before if after.equal else after, samples=told.samples, mended=mended)
+
+
+def _advised(found: Comparison, obstacle: str) -> Comparison:
+    if found.equal or not obstacle:
+        return found
+    return replace(found, advice=f"{obstacle}, so its rows are not mended one by one: re-sync {found.table}")
+
+
+def count(parts: Parts, tables: Sequence[Replicated], passed: Passed | None = None) -> Iterator[RowCount]:
+    """How many rows source and target of each table have. Without `passed` the first look decides."""
+    kept = parts.kept()
+    shapes = {**parts.shapes([table for table in tables if table.source not in kept]), **kept}
+    for table in tables:
+        source, target = _sides(parts, table, shapes[table.source])
+        counted = RowCount(table.source, source.count(), target.count())
+        looks = 0
+        while passed and not counted.equal and looks < COUNTS:
+            passed()
+            theirs, after = target.count(), source.count()
+            least, most = sorted((counted.source_rows, after))
+            counted = RowCount(table.source, after, theirs, settled=least <= theirs <= most)
+            looks += 1
+        yield counted
 
 
 def _sides(parts: Parts, table: Replicated, shape: TableShape) -> tuple[Side, Side]:

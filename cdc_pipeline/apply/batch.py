@@ -41,7 +41,8 @@ class BatchBuilder:
     def reset(self) -> None:
         self.truncate = False
         self.truncated_at: str | None = None
-        self.last: dict[Row, dict[str, str | None] | None] = {}  # by key; None is a deleted row
+        # By key: a whole row as it came, or a row in canonical texts, or None of one that is deleted.
+        self.last: dict[Row, tuple[Any, ...] | dict[str, str | None] | None] = {}
         self.partial: set[Row] = set()  # keys whose last row has only some of the columns
         self.origins: dict[Row, Row] = {}  # of those: the key that had the rest of them before this run
         self.bag: Counter[Row] = Counter()
@@ -54,15 +55,20 @@ class BatchBuilder:
 
     def add(self, event: ChangeEvent) -> None:
         """Raises ColumnsChanged, EventNotUnderstood or ValueNotRepresentable, which leave the builder as it was."""
-        if event.operation is Operation.TRUNCATE:
+        operation = event.operation
+        if operation is Operation.TRUNCATE:
             self._truncate(event)
-        elif self.shape.key:
+            return
+        if self.shape.key:
             self._add_keyed(event)
         else:
             self._add_keyless(event)
-        self.inserted += event.operation in _INSERTS
-        self.updated += event.operation is Operation.UPDATE
-        self.deleted += event.operation is Operation.DELETE
+        if operation is Operation.UPDATE:
+            self.updated += 1
+        elif operation is Operation.DELETE:
+            self.deleted += 1
+        else:
+            self.inserted += 1
 
     def _truncate(self, event: ChangeEvent) -> None:
         if self.soft_delete:  # all that the target has is marked, and so is what this batch has put there before
@@ -78,15 +84,21 @@ class BatchBuilder:
 
     def _add_keyed(self, event: ChangeEvent) -> None:
         images = self.images
-        images.require_key(event)
+        if images.missing is not None:
+            images.require_key(event)
         if event.operation is Operation.DELETE:
             if event.moves_to is None:
                 self._take_away(event, images.key(event, event.key or event.before))
             return
-        admitted = images.is_admitted(event, event.after)
+        admitted = True if images.admits is None else images.is_admitted(event, event.after)
         old = None if event.moved_from is None else images.key(event, event.moved_from)
         if admitted is False:
             self._leave_out(event, old, images.key_of_row(event, event.after))
+            return
+        values = images.values(event.after)
+        if values is not None:
+            key = images.key_of_values(event, values)
+            self._put(event, key if old is None else old, key, values)
             return
         is_new = event.operation in _INSERTS and event.moved_from is None
         row = images.new_row(event) if is_new else images.row(event, event.after)
@@ -106,31 +118,41 @@ class BatchBuilder:
         if event.operation is Operation.UPDATE or key in self.last:
             self._take_away(event, key)
 
-    def _put(self, event: ChangeEvent, old: Row, key: Row, row: dict[str, str | None]) -> None:
+    def _put(self, event: ChangeEvent, old: Row, key: Row, row: tuple[Any, ...] | dict[str, str | None]) -> None:
         """A whole row, in place of whatever has its key."""
         if old != key:
             self._take_away(event, old)
-        self.last[key] = {**row, DELETED_AT: None} if self.soft_delete else row
-        self.partial.discard(key)
-        self.origins.pop(key, None)
+        self.last[key] = {**row, DELETED_AT: None} if self.soft_delete and isinstance(row, dict) else row
+        if self.partial:
+            self.partial.discard(key)
+            self.origins.pop(key, None)
+
+    def _known(self, key: Row) -> dict[str, str | None] | None:
+        """The last row of this key in canonical texts."""
+        row = self.last.get(key)
+        if isinstance(row, tuple):
+            row = {name: texts[0] for name, texts in self.images.texts([row]).items()}
+            return {**row, DELETED_AT: None} if self.soft_delete else row
+        return row
 
     def _take_away(self, event: ChangeEvent, key: Row) -> None:
         """The target shall not have this row, or have it marked. One that is marked already keeps its time, in the
         target too: what happens to a row outside of what is replicated is nobody's business."""
-        known = self.last.get(key)
         if not self.soft_delete:
             self.last[key] = None
             self.partial.discard(key)
             self.origins.pop(key, None)
-        elif known is None:
+            return
+        known = self._known(key)
+        if known is None:
             self.last[key] = {**dict(zip(self.shape.key, key, strict=True)), DELETED_AT: time_of(event)}
             self.partial.add(key)
         elif known.get(DELETED_AT) is None:  # one that moved here in this run stays as marked: its origin holds
             self.last[key] = {**known, DELETED_AT: time_of(event)}
 
     def _is_gone(self, key: Row) -> bool:
-        known = self.last.get(key)
-        return key in self.last and (known is None or known.get(DELETED_AT) is not None)
+        known = self.last.get(key, ())
+        return known is None or (isinstance(known, dict) and known.get(DELETED_AT) is not None)
 
     def _change_in_part(
         self, event: ChangeEvent, old: Row, key: Row, row: dict[str, str | None], admitted: bool | None
@@ -140,7 +162,7 @@ class BatchBuilder:
         `where` asks is unchanged (`admitted` is None): then the row stays what it is, in the target or outside."""
         # A move that is told again finds its row where it went the first time.
         place = key if self._is_gone(old) else old
-        known = self.last.get(place)
+        known = self._known(place)
         gone = self._is_gone(place) or (self.truncated_at is not None and known is None)
         certain = known is not None and place not in self.partial  # whole, so the target has it
         may_be_new = admitted is True and not certain and self.images.may_have_moved_in(event)
@@ -178,11 +200,15 @@ class BatchBuilder:
         return admitted
 
     def build(self) -> RowBatch:
+        """Raises ValueNotRepresentable, of a row that a later event has not replaced."""
         batch = RowBatch(self.shape, truncate=self.truncate, truncated_at=self.truncated_at)
         names = self.shape.names
+        came: list[tuple[Any, ...]] = []
         for key, row in self.last.items():
             if row is None:
                 batch.deletes.append(key)
+            elif isinstance(row, tuple):
+                came.append(row)
             elif key not in self.partial:
                 batch.rows.append(self.values(row))
             else:
@@ -190,12 +216,19 @@ class BatchBuilder:
                 batch.partials.setdefault(columns, []).append(tuple(row[name] for name in columns))
                 if self.origins.get(key, key) != key:
                     batch.moved[key] = self.origins[key]
+        batch.rows += self._rows(came)
         for row, count in self.bag.items():
             if count > 0:
                 batch.rows += [row] * count
             elif count < 0:
                 batch.removed[row] = -count
         return batch
+
+    def _rows(self, came: Sequence[tuple[Any, ...]]) -> list[Row]:
+        if not came:
+            return []
+        texts, unmarked = self.images.texts(came), [None] * len(came)
+        return list(zip(*[texts.get(name, unmarked) for name in self.shape.names], strict=True))
 
 
 def _values_of(names: Sequence[str]) -> Callable[[Mapping[str, str | None]], Row]:

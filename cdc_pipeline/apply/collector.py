@@ -102,7 +102,7 @@ class Collector:
         before = after.waiting.get(topic, stream.waiting) if after else stream.waiting
         waiting = collected.waiting.setdefault(topic, dict(before))
         for message in collected.runs[key]:
-            event = _decode(message)
+            event = _decode(key, message)
             if event is None:
                 continue
             if stream.watermark.holds(event.source) or trail.repeats(event.operation, event.source, event.order):
@@ -120,8 +120,10 @@ class Collector:
         return trail.to_text()
 
     def _finish(self, collected: Collected, trails: Mapping[Partition, str | None]) -> None:
+        """Raises TableTrouble."""
         for topic, stream in collected.streams.items():
-            collected.rows[topic] = stream.builder.build()
+            with trouble_of(topic):
+                collected.rows[topic] = stream.builder.build()
             collected.counts[topic] = stream.builder.counts
         uncounted = dict(collected.counts)
         for key in sorted(collected.runs):  # in the order in which everybody locks them
@@ -137,7 +139,7 @@ class Collector:
         """This one event cannot be applied: on with the next. Raises TableTrouble where that is no way out."""
         topic, _ = key
         stream = self.assignment.streams[topic]
-        event = _decode(message)
+        event = _decode(key, message)
         if event is None or event.key is None:  # nothing tells which later events have to wait for it
             raise TableTrouble(topic, error) from error
         if len(set(stream.waiting.values())) >= self.most_set_aside:
@@ -171,9 +173,8 @@ def _wait(event: ChangeEvent, waiting: dict[str, str], behind: str) -> None:
             waiting[row_key(key)] = behind
 
 
-def _decode(message: Message) -> ChangeEvent | None:
-    place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
-    return decode(*place, message.key(), message.value(), message.headers() or ())
+def _decode(of: Partition, message: Message) -> ChangeEvent | None:
+    return decode(*of, message.offset() or 0, message.key(), message.value(), message.headers() or ())
 
 
 def _item(stream: TableStream, message: Message, event: ChangeEvent, behind: str, error: str) -> SetAside:

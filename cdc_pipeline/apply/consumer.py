@@ -371,7 +371,8 @@ class Consumer:
         self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier, messages: Sequence[Message]
     ) -> None:
         """Have these written. Also without any: then the batch in flight is waited for."""
-        beats = [message for message in messages if message.topic() == self.config.heartbeat_topic]
+        topic = self.config.heartbeat_topic
+        beats = [message for message in messages if message.topic() == topic]
         try:
             stopped = applier.apply(messages)
             if beats or self.beats:

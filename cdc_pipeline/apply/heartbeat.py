@@ -6,7 +6,7 @@ way as every change: so it tells how far behind the target is while nobody write
 
 from __future__ import annotations
 
-import orjson
+import msgspec
 
 
 def source_time(value: bytes | None) -> float | None:
@@ -15,6 +15,6 @@ def source_time(value: bytes | None) -> float | None:
     What cannot be read is passed over: no row depends on it, and a heartbeat that is missing shows by itself.
     """
     try:
-        return orjson.loads(value or b"")["source"]["ts_ms"] / 1000
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return msgspec.json.decode(value or b"")["source"]["ts_ms"] / 1000
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         return None

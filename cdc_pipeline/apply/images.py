@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import md5
 from typing import Any, NoReturn
 from uuid import UUID
 
 from cdc_pipeline.apply import moments
-from cdc_pipeline.apply.values import UNREPRESENTABLE, converter, unchecked
+from cdc_pipeline.apply.values import UNREPRESENTABLE, all_at_once, converter, plain, unchecked
 from cdc_pipeline.choices import fingerprint_of_salt
 from cdc_pipeline.databases.definition import Default, Expression, Literal, Now
 from cdc_pipeline.errors import ChoicesChanged, ColumnsChanged, EventNotUnderstood
@@ -63,8 +63,15 @@ class Images:
         ]
         self.checked = {c.source.name: _converter(c, salt) for c in columns}
         self.columns = {column.name: column for column in columns}
+        self.in_order = tuple(c.source.name for c in columns)
+        self.all_placeholders = _distinct(placeholders for *_, placeholders in self.fields)
+        self.at_once = {c.name: all_at_once(_unchecked(c, salt)) for c in columns}
         origins = [self.columns[name].source.name for name in shape.key]
         self.key_fields = [(origin, self.checked[origin]) for origin in origins]
+        keys = [self.columns[name] for name in shape.key]
+        converters = [_unchecked(c, salt) for c in keys]
+        places = [self.in_order.index(c.source.name) for c in keys]
+        self.key_places = [(p, *plain(convert), convert) for p, convert in zip(places, converters, strict=True)]
         self.key_names = frozenset(origin for origin, _ in self.key_fields)
         self.known = frozenset(origin for _, origin, _, _ in self.fields)
         self.admits = row_filter(shape)
@@ -98,6 +105,42 @@ class Images:
             return self.moves
         old = event.moved_from
         return not self.admits({name: convert(old[name]) for name, (convert, _) in self.asked.items()})
+
+    def values(self, image: Image) -> tuple[Any, ...] | None:
+        """What most images are: all of the table's columns in their order, each with its value, as Debezium wrote it.
+        None of any other."""
+        if image is None or tuple(image) != self.in_order:
+            return None
+        values = tuple(image.values())
+        for placeholder in self.all_placeholders:
+            if placeholder in values:
+                return None
+        return values
+
+    def key_of_values(self, event: ChangeEvent, values: Sequence[Any]) -> Row:
+        """Of `values`. Raises ValueNotRepresentable."""
+        try:
+            return tuple(
+                [
+                    text_of(value) if type(value := values[place]) is expected else convert(value)
+                    for place, expected, text_of, convert in self.key_places
+                ]
+            )
+        except UNREPRESENTABLE:
+            return self.key(event, event.after)  # tells which column it is
+
+    def texts(self, rows: Sequence[Sequence[Any]]) -> dict[str, list[str | None]]:
+        """Of many rows of `values`: the canonical texts of each column, by the target's names. A column at a time takes
+        a third of the time that a row at a time does. Raises ValueNotRepresentable."""
+        texts: dict[str, list[str | None]] = {}
+        for (name, origin, _, _), values in zip(self.fields, zip(*rows, strict=True), strict=True):
+            try:
+                texts[name] = self.at_once[name](values)
+            except UNREPRESENTABLE:
+                for value in values:
+                    self.checked[origin](value)  # tells which value it is
+                raise
+        return texts
 
     def row(self, event: ChangeEvent, image: Image) -> dict[str, str | None]:
         """The values that came, by the target's names; those that are unavailable, or gone, are left out."""
@@ -205,6 +248,14 @@ def time_of(event: ChangeEvent) -> str:
 
 def refuse(event: ChangeEvent, reason: str) -> NoReturn:
     raise EventNotUnderstood(topic=event.topic, partition=event.partition, offset=event.offset, reason=reason)
+
+
+def _distinct(groups: Iterable[Sequence[Any]]) -> list[Any]:
+    """Lists among them cannot be members of a set."""
+    found: list[Any] = []
+    for group in groups:
+        found += [one for one in group if one not in found]
+    return found
 
 
 def _placeholders(type: ColumnType, unavailable: str) -> tuple[Any, ...]:

@@ -7,13 +7,12 @@ Python's own dates end with the years 1 and 9999; what lies beyond is written as
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 
-_EPOCH, _EPOCH_BEGINS = date(1970, 1, 1), datetime(1970, 1, 1)
+_EPOCH = date(1970, 1, 1)
 _FIRST, _LAST = (date.min - _EPOCH).days, (date.max - _EPOCH).days
 _DAY = 86_400_000_000  # microseconds
-_FIRST_MICROSECOND, _LAST_MICROSECOND = _FIRST * _DAY, (_LAST + 1) * _DAY - 1
 _EARLIEST = -2_440_588  # days: 4714-11-24 BC, the first day of PostgreSQL; what Debezium has wrapped around is before
 _LAST_YEAR = 294_276  # of PostgreSQL's timestamps
 _INFINITE_DAYS = {-2_147_472_692: "infinity", -2_147_472_691: "-infinity"}
@@ -40,6 +39,7 @@ def with_era(year: int, month_and_day: str) -> tuple[str, str]:
     return (f"{year:04d}{month_and_day}", "") if year > 0 else (f"{1 - year:04d}{month_and_day}", " BC")
 
 
+@lru_cache(maxsize=4096)
 def day(days: int) -> str:
     if days in _INFINITE_DAYS:
         return _INFINITE_DAYS[days]
@@ -48,10 +48,14 @@ def day(days: int) -> str:
 
 def clock(microseconds: int) -> str:
     seconds, fraction = divmod(microseconds, 1_000_000)
+    return f"{_clock(seconds)}.{fraction:06d}" if fraction else _clock(seconds)
+
+
+@lru_cache(maxsize=86_400)  # a whole day's
+def _clock(seconds: int) -> str:
     minutes, second = divmod(seconds, 60)
     hour, minute = divmod(minutes, 60)
-    text = f"{hour:02d}:{minute:02d}:{second:02d}"
-    return f"{text}.{fraction:06d}" if fraction else text
+    return f"{hour:02d}:{minute:02d}:{second:02d}"
 
 
 def duration(microseconds: int) -> str:
@@ -68,8 +72,6 @@ def timestamp_from_milliseconds(value: int) -> str:
 
 
 def _timestamp(microseconds: int) -> str:
-    if _FIRST_MICROSECOND <= microseconds <= _LAST_MICROSECOND:
-        return (_EPOCH_BEGINS + timedelta(microseconds=microseconds)).isoformat(" ")
     days, rest = divmod(microseconds, _DAY)
     text, era = _day(days)
     return f"{text} {clock(rest)}{era}"

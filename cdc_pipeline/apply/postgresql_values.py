@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import orjson
+import msgspec
 
 Convert = Callable[[Any], str]
 
@@ -110,7 +110,7 @@ def _element(text: str) -> str:
 def hstore(value: Any) -> str:
     """In the server's order of keys: the shorter first, then by their bytes."""
     pairs: Sequence[tuple[str, str | None]] = sorted(
-        orjson.loads(value).items(), key=lambda pair: (len(pair[0].encode()), pair[0].encode())
+        msgspec.json.decode(value).items(), key=lambda pair: (len(pair[0].encode()), pair[0].encode())
     )
     return ", ".join(f"{_quoted(key)}=>{'NULL' if text is None else _quoted(text)}" for key, text in pairs)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
-import orjson
+import msgspec
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import Message, TopicPartition
 from sqlalchemy.engine import RootTransaction
@@ -29,6 +29,21 @@ from cdc_pipeline.state import OffsetRecord
 
 LOOK_SECONDS = 3.0  # what a connector's producer has begun to send reaches all partitions in this time
 MARKS_SECONDS = 10.0  # between two commits of marks alone: of transactions that changed none of the tables
+
+
+class _Transaction(msgspec.Struct):
+    id: str
+    data_collection_order: int
+
+
+class _Place(msgspec.Struct):
+    """What of an event tells where it belongs."""
+
+    op: str
+    transaction: _Transaction | None
+
+
+_place = msgspec.json.Decoder(_Place)
 
 
 class TransactionalApplier:
@@ -163,7 +178,7 @@ class TransactionalApplier:
     def _take_in(self, message: Message) -> None:
         topic, offset = message.topic() or "", message.offset() or 0
         if topic == self.marks_topic:
-            body = orjson.loads(message.value() or b"{}")
+            body = msgspec.json.decode(message.value() or b"{}")
             name = self.source.transaction_name(body["id"])
             ends = body["status"] == "END"
             told = {each["data_collection"]: each["event_count"] for each in body["data_collections"] or ()}
@@ -185,14 +200,14 @@ class TransactionalApplier:
         """What cannot be read stands alone: the applier says what is wrong with it."""
         topic, offset = message.topic() or "", message.offset() or 0
         try:
-            body = orjson.loads(message.value() or b"")
-            transaction = body["transaction"]
-            if transaction is None or (body["op"] == "t" and self.source.truncates_alone):
-                return Told(topic, offset, None, 0, message)
-            name = self.source.transaction_name(transaction["id"])
-            return Told(topic, offset, name, transaction["data_collection_order"], message)
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            place = _place.decode(message.value() or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return Told(topic, offset, None, 0, message)
+        transaction = place.transaction
+        if transaction is None or (place.op == "t" and self.source.truncates_alone):
+            return Told(topic, offset, None, 0, message)
+        name = self.source.transaction_name(transaction.id)
+        return Told(topic, offset, name, transaction.data_collection_order, message)
 
     def _throttle(self) -> None:
         """Fetch no more of what waits for others anyway."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import Any
 
 from cdc_pipeline.apply import moments, oracle_values
@@ -52,6 +53,28 @@ def converter(column: Column) -> Callable[[Any], str | None]:
 def unchecked(column: Column) -> Convert:
     """The same for values that are not NULL, without telling of which column one is that it cannot be made of."""
     return _text_converter(column) or _oracle_converter(column) or _converter(column.canonical)
+
+
+def all_at_once(convert: Convert) -> Callable[[Sequence[Any]], list[str | None]]:
+    """An unchecked converter for many values, NULLs among them. Where all are of the type that is expected, nothing is
+    asked of each."""
+    expected, text_of = plain(convert)
+
+    def convert_all(values: Sequence[Any]) -> list[str | None]:
+        types = set(map(type, values))
+        if types == {expected}:
+            return list(map(text_of, values))
+        if types == {expected, NoneType}:
+            return [None if value is None else text_of(value) for value in values]
+        return [None if value is None else convert(value) for value in values]
+
+    return convert_all
+
+
+def plain(convert: Convert) -> tuple[type | None, Convert]:
+    """The type that most of an unchecked converter's values have, and what makes the same of them without a call of
+    ours; no type where there is nothing of the kind."""
+    return _PLAIN.get(convert, (None, convert))
 
 
 def _text_converter(column: Column) -> Convert | None:
@@ -208,3 +231,6 @@ def _geometry(value: Any) -> str:
     if srid:
         data = data[:4] + bytes([data[4] | _HAS_SRID]) + srid.to_bytes(4, "little") + data[5:]
     return "\\x" + data.hex()
+
+
+_PLAIN: dict[Convert, tuple[type, Convert]] = {_text: (str, str), _integer: (int, str), _float: (float, repr)}

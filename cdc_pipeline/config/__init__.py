@@ -7,6 +7,7 @@ keys are errors that name the key and the line. `files.py` alone reads `os.envir
 
 from __future__ import annotations
 
+from cdc_pipeline.config.alerts import Alerts, Email
 from cdc_pipeline.config.connector_keys import RESERVED_CONNECTOR_KEYS
 from cdc_pipeline.config.endpoints import DATABASE_KINDS, Connect, Endpoint, Heartbeat, Kafka
 from cdc_pipeline.config.files import (
@@ -23,7 +24,9 @@ __all__ = [
     "DATABASE_KINDS",
     "FOLDER_VARIABLE",
     "RESERVED_CONNECTOR_KEYS",
+    "Alerts",
     "Connect",
+    "Email",
     "Endpoint",
     "Heartbeat",
     "Kafka",

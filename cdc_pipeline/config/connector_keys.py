@@ -23,6 +23,7 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "errors.tolerance",
         "event.deserialization.failure.handling.mode",
         "event.processing.failure.handling.mode",
+        "extended.headers.enabled",
         "field.name.adjustment.mode",
         "header.converter",
         "heartbeat.action.query",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Endpoint(Model):
             raise ValueError("password and password_file exclude each other")
         return self
 
-    @property
+    @cached_property
     def kind(self) -> str:
         return make_url(self.url.get_secret_value()).get_backend_name()
 

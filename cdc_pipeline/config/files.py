@@ -66,7 +66,7 @@ def load_replication(path: Path) -> ReplicationConfig:
     if not isinstance(data, dict) or node is None:
         raise ConfigError(file=path, line="", problem="empty; see README.md for what stands in it")
     lines = dict(_lines(node, ()))
-    data = _from_environment(data, path, lines, ())
+    data = from_environment(data, path, lines)
     try:
         return ReplicationConfig.model_validate({"name": path.stem, **data})
     except ValidationError as error:
@@ -87,12 +87,12 @@ def _lines(node: yaml.Node, place: tuple[str | int, ...]) -> Iterator[tuple[tupl
             yield from _lines(value, (*place, index))
 
 
-def _from_environment(value: Any, path: Path, lines: dict, place: tuple[str | int, ...]) -> Any:
-    """`${NAME}` replaced by the environment's value, in every text of the document."""
+def from_environment(value: Any, path: Path, lines: dict, place: tuple[str | int, ...] = ()) -> Any:
+    """`${NAME}` replaced by the environment's value, in every text of the document. Raises ConfigError."""
     if isinstance(value, dict):
-        return {k: _from_environment(v, path, lines, (*place, k)) for k, v in value.items()}
+        return {k: from_environment(v, path, lines, (*place, k)) for k, v in value.items()}
     if isinstance(value, list):
-        return [_from_environment(v, path, lines, (*place, i)) for i, v in enumerate(value)]
+        return [from_environment(v, path, lines, (*place, i)) for i, v in enumerate(value)]
     if not isinstance(value, str):
         return value
 

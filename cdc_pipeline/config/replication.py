@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from cdc_pipeline.config.alerts import Alerts
 from cdc_pipeline.config.base import Model
 from cdc_pipeline.config.connector_keys import RESERVED_CONNECTOR_KEYS
 from cdc_pipeline.config.endpoints import Connect, Endpoint, Heartbeat, Kafka
 from cdc_pipeline.config.rules import TableRule, table_rule
+from cdc_pipeline.config.schedules import Schedules
 from cdc_pipeline.model import TableId
 
 
@@ -30,7 +32,10 @@ class ReplicationConfig(Model):
     connect: Connect
     connector: dict[str, str] = Field(default_factory=dict, repr=False)
     heartbeat: Heartbeat = Field(default_factory=lambda: Heartbeat.model_validate({}))
+    alerts: Alerts = Field(default_factory=lambda: Alerts.model_validate({}))
+    schedules: Schedules = Field(default_factory=lambda: Schedules.model_validate({}))
     tables: tuple[TableRule, ...]
+    owners: tuple[str, ...] = Field((), description="of the target tables in Dagster: team:data, somebody@example.com")
     hash_salt: SecretStr | None = Field(None, description="a secret in front of each text that is hashed")
     group: str | None = Field(None, description="overrides the consumer group's generated name")
     parallel_tables: int = Field(4, ge=1, le=64, description="how many tables the initial copy reads at a time")
@@ -50,14 +55,14 @@ class ReplicationConfig(Model):
     quarantine_rows: int = Field(100, ge=0, description="a table stops when events of more rows are set aside")
     batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
 
-    @field_validator("tables", mode="before")
+    @field_validator("tables", mode="before", json_schema_input_type=list[str | dict[str, Any]])
     @classmethod
     def _table_rules(cls, value: Any) -> Any:
         if not isinstance(value, list) or not value:
             raise ValueError("must be a list of table names or patterns")
         return tuple(table_rule(entry) for entry in value)
 
-    @field_validator("connector", mode="before")
+    @field_validator("connector", mode="before", json_schema_input_type=dict[str, str | int | float | bool])
     @classmethod
     def _connector_properties(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):

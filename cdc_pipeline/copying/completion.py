@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cdc_pipeline.databases.definition import Definer, ForeignKey, Index, Names, candidates
+from cdc_pipeline.databases.definition import Definer, Definition, ForeignKey, Index, Names, candidates
 from cdc_pipeline.databases.projected import in_target_names
 from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Target
@@ -19,12 +19,12 @@ from cdc_pipeline.projection import project
 
 
 def complete(
-    source: Source, target: Target, table: Replicated, shape: TableShape, made_in: TableId | None = None
+    target: Target, table: Replicated, shape: TableShape, definition: Definition, made_in: TableId | None = None
 ) -> list[str]:
     """Indexes and numbering of one table, or of the shadow that will take its place. Returns notes on what differs from
     the source's."""
     made_in = made_in or table.target
-    definition, there = source.definition(shape), target.shape(made_in)
+    there = target.shape(made_in)
     if there is None:
         raise CdcPipelineError(reason=f"target table {table.target} is gone; copy {table.source} again")
     notes = list(definition.notes)

@@ -26,6 +26,7 @@ from cdc_pipeline.copying.ranges import Cutting
 from cdc_pipeline.copying.resync import Resync, is_live, planned
 from cdc_pipeline.copying.threads import in_threads
 from cdc_pipeline.copying.transfer import OnRows
+from cdc_pipeline.databases.definition import Definition
 from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, CopyOvertaken, GeneratedColumnMissing
@@ -134,7 +135,8 @@ class Copier:
                 if filter_columns(left) == filter_columns(record.shape):  # else its rows cannot be counted
                     return self._skip(table, record, left)
         shape = project(source, table.choices)
-        notes = self._ensure_target(table, shape)
+        definition = self.source.definition(shape)
+        notes = self._ensure_target(table, shape, definition)
         source_rows, target_rows = self.source.count_replicated(shape), self.target.count(table.target)
         self.say(f"{table.source}: Source table has {source_rows} rows")
         self.say(f"{table.source}: Target table already has {target_rows} rows")
@@ -144,7 +146,8 @@ class Copier:
         # One whose re-sync was killed was asked for one.
         force = force or record.state is TableState.RESYNCING
         if is_live(record, table) and (force or (record.state is TableState.FAILED and target_rows)):
-            return self._resync(table, record, shape, source_rows, target_rows, notes)
+            result, more = self._resync(table, record, shape, source_rows, target_rows)
+            return self._complete(result, shape, definition, [*notes, *more])
         if record.state in HAS_WATERMARK and target_rows and not force:
             return self._skip(table, record, shape)
         is_loaded = record.state is TableState.LOADED and not force
@@ -156,16 +159,15 @@ class Copier:
             )  # fmt: skip
         else:
             result = self._load(table, shape, source_rows, target_rows)
-        return self._complete(result, shape, notes)
+        return self._complete(result, shape, definition, notes)
 
     def _skip(self, table: Replicated, record: TableRecord, shape: TableShape) -> CopyResult:
         self.say(f"{table.source}: skipped, its target has data and its watermark is kept")
         rows = self.source.count_replicated(shape), self.target.count(table.target)
         return CopyResult(table, "skipped", *rows, watermark=record.watermark or "", shape=shape)
 
-    def _ensure_target(self, table: Replicated, shape: TableShape) -> list[str]:
+    def _ensure_target(self, table: Replicated, shape: TableShape, definition: Definition) -> list[str]:
         """Make the target table if there is none. Returns notes on what it goes without."""
-        definition = self.source.definition(shape)
         with self.target.connect() as connection:
             self.state.lock_topic(connection, table.topic)  # another copy may be about to make it too
             there = self.target.shape(table.target)
@@ -178,13 +180,15 @@ class Copier:
             connection.commit()
         return notes
 
-    def _complete(self, result: CopyResult, shape: TableShape, notes: Sequence[str]) -> CopyResult:
+    def _complete(
+        self, result: CopyResult, shape: TableShape, definition: Definition, notes: Sequence[str]
+    ) -> CopyResult:
         """Step 5. Does nothing if another copy has taken the table meanwhile: that one completes it."""
         table, began, phases = result.table, time.monotonic(), result.phases
         with self.target.connect() as connection:
             self.state.lock_topic(connection, table.topic)
             if self.state.is_loaded(connection, table.source, result.watermark):
-                notes = [*notes, *complete(self.source, self.target, table, shape)]
+                notes = [*notes, *complete(self.target, table, shape, definition)]
                 phases = {**phases, "index": round(phases.get("index", 0.0) + time.monotonic() - began, 3)}
                 self.state.move_table(connection, table.source, TableState.COPIED, phases=phases)
             connection.commit()
@@ -193,9 +197,9 @@ class Copier:
         return replace(result, notes=tuple(notes), phases=phases)
 
     def _resync(
-        self, table: Replicated, record: TableRecord, shape: TableShape, source_rows: int, target_rows: int,
-        notes: Sequence[str],
-    ) -> CopyResult:  # fmt: skip
+        self, table: Replicated, record: TableRecord, shape: TableShape, source_rows: int, target_rows: int
+    ) -> tuple[CopyResult, list[str]]:
+        """Returns what became of it, and notes on what the table goes without."""
         there = self.target.shape(table.target)
         if there is None:
             raise CdcPipelineError(reason=f"target table {table.target} is gone; copy {table.source} again")
@@ -209,7 +213,7 @@ class Copier:
             table, outcome, source_rows, target_rows, done.rows, done.bytes, done.seconds, done.watermark, method,
             shape, phases=done.phases,
         )  # fmt: skip
-        return self._complete(result, shape, [*notes, *more])
+        return result, more
 
     def _reporter(self, table: Replicated, source_rows: int) -> OnRows:
         reported = 0.0

@@ -115,7 +115,7 @@ class Load:
             connection.commit()
 
     def _empty(self, connection: Connection) -> None:
-        if not self.target.is_empty(self.table.target):  # counted before the consumer let go
+        if not self.target.is_empty(connection, self.table.target):  # counted before the consumer let go
             self.target.truncate(connection, self.table.target)
 
     def _loaded(

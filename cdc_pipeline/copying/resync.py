@@ -136,7 +136,7 @@ class Resync:
         began = time.monotonic()
         if plan.swapper:
             notes += plan.swapper.finish(table.target, shadow, anew=not plan.fits)
-            notes += complete(self.source, self.target, table, self.shape, made_in=shadow)
+            notes += complete(self.target, table, self.shape, self.source.definition(self.shape), made_in=shadow)
         swap = Swap(
             self.id, table.source, table.target, table.topic, shadow, plan.swapper is not None, watermark,
             self.shape.to_json(), ends, done.rows, done.bytes, time.monotonic() - started,

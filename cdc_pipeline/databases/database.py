@@ -67,7 +67,10 @@ class Database(ABC):
 
         @event.listens_for(engine, "handle_error")
         def explain(context: Any) -> None:
-            raise self.explain(context.original_exception) from context.original_exception
+            """What ends the program (Ctrl-C, a terminated run) is nothing that the database said."""
+            error = context.original_exception
+            if isinstance(error, Exception):
+                raise self.explain(error) from error
 
         return engine
 
@@ -145,9 +148,8 @@ class Database(ABC):
         with self.connect() as connection:
             return int(self.scalar(connection, f"SELECT count(*) FROM {self.dialect.table(table)}"))
 
-    def is_empty(self, table: TableId) -> bool:
-        with self.connect() as connection:
-            return self.scalar(connection, f"SELECT 1 FROM {self.dialect.table(table)} LIMIT 1") is None
+    def is_empty(self, connection: Connection, table: TableId) -> bool:
+        return self.scalar(connection, f"SELECT 1 FROM {self.dialect.table(table)} LIMIT 1") is None
 
     def checksum(self, rows: str, columns: Sequence[tuple[str, ColumnType]]) -> tuple[int, str]:
         """Row count, and the sum of the rows' hashes, computed by the server in one scan. `rows` is what stands behind

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from cdc_pipeline.choices import DELETED_AT, NOTHING_CHOSEN, Change
 from cdc_pipeline.condition import Value, parse
 from cdc_pipeline.databases.condition_sql import render
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange, key_columns, within
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, KeyRange, KeySet, key_columns, within
 from cdc_pipeline.model import Column, ColumnType, TableId, TableShape
 from cdc_pipeline.projection import filter_columns, source_columns
 
@@ -96,13 +96,13 @@ class Dialect(ABC):
     def sha256(self, text: str, *, salted: bool) -> str:
         """The expression for the SHA-256 (hexadecimal digits) of a text, in UTF-8, behind the session's salt."""
 
-    def where(self, shape: TableShape, keys: KeyRange = WHOLE_TABLE) -> str:
+    def where(self, shape: TableShape, keys: KeyRange | KeySet = WHOLE_TABLE) -> str:
         """` WHERE …` of the source's rows that are replicated, and in this range; empty if all are."""
         chosen = render(self, parse(shape.choices.where), filter_columns(shape)) if shape.choices.where else ""
         both = [f"({condition})" for condition in (chosen, within(self, key_columns(shape), keys)) if condition]
         return f" WHERE {' AND '.join(both)}" if both else ""
 
-    def select(self, shape: TableShape, keys: KeyRange = WHOLE_TABLE, at: str = "") -> str:
+    def select(self, shape: TableShape, keys: KeyRange | KeySet = WHOLE_TABLE, at: str = "") -> str:
         """The canonical texts of what is replicated; `at` follows the table's name."""
         fields = ", ".join(self.field(column) for column in shape.columns)
         return f"SELECT {fields} FROM {self.table(shape.table)}{at}{self.where(shape, keys)}"

@@ -1,4 +1,4 @@
-"""A table in ranges of its primary key, each to be read by itself. Pure SQL text.
+"""A table in ranges of its primary key, each to be read by itself; and single rows of it. Pure SQL text.
 
 Ranges are cut by counting keys in the order of the key's own index, so they have equally many rows however the keys are
 spread. What is cut is the order of keys, not a state of the table: rows may come and go meanwhile, each has one range.
@@ -6,11 +6,12 @@ spread. What is cut is the order of keys, not a state of the table: rows may com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cdc_pipeline.model import Column, Kind, TableShape
+from cdc_pipeline.databases.row_hash import row_hash
+from cdc_pipeline.model import Column, ColumnType, Kind, TableShape
 
 if TYPE_CHECKING:
     from cdc_pipeline.databases.dialect import Dialect
@@ -36,6 +37,13 @@ class KeyRange:
         return self.after is None and self.upto is None
 
 
+@dataclass(frozen=True)
+class KeySet:
+    """The rows with these keys, told by the texts that `Dialect.compare` gives of the key's columns."""
+
+    keys: tuple[Key, ...]
+
+
 WHOLE_TABLE = KeyRange()
 
 
@@ -54,14 +62,29 @@ def is_same_order(shape: TableShape) -> bool:
     return all(column.canonical.kind in (Kind.INTEGER, Kind.DECIMAL) for column in key_columns(shape))
 
 
-def within(dialect: Dialect, columns: Sequence[Column], keys: KeyRange) -> str:
-    """The condition on a table's rows that they lie in this range, by the key's columns; empty for the whole table."""
+def within(dialect: Dialect, columns: Sequence[Column], keys: KeyRange | KeySet) -> str:
+    """The condition on a table's rows that they lie in this range, or are among these, by the key's columns; empty for
+    the whole table."""
+    if isinstance(keys, KeySet):
+        return among(dialect, [(column.name, column.canonical) for column in columns], keys.keys)
     parts = []
     if keys.after is not None:
         parts.append(_beyond(dialect, columns, keys.after, ">"))
     if keys.upto is not None:
         parts.append(_beyond(dialect, columns, keys.upto, "<", or_equal=True))
     return " AND ".join(parts)
+
+
+def among(dialect: Dialect, columns: Sequence[tuple[str, ColumnType]], keys: Collection[Key]) -> str:
+    """The condition that a row has one of these keys, told by the texts that `compare` gives of these columns: exact,
+    whatever the server takes for equal. Numbers are asked for by themselves as well, so that the key's index serves."""
+    hashes = ", ".join(dialect.text(row_hash(key)) for key in keys)
+    condition = f"{dialect.row_hash(columns)} IN ({hashes})"
+    name, type = columns[0]
+    if type.kind is not Kind.INTEGER:
+        return condition
+    numbers = ", ".join(sorted({dialect.key_literal(key[0], type) for key in keys}))
+    return f"{dialect.quote(name)} IN ({numbers}) AND {condition}"
 
 
 def cut(dialect: Dialect, shape: TableShape, after: Key | None, rows: int) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 
 from cdc_pipeline.databases.database import Database
 from cdc_pipeline.databases.definition import Definition
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, KeySet
 from cdc_pipeline.databases.projected import carried, of_source
 from cdc_pipeline.errors import PositionLost
 from cdc_pipeline.model import Check, Position, TableId, TableShape, Trail, Watermark
@@ -37,7 +37,7 @@ class Snapshot(ABC):
         return shape
 
     @abstractmethod
-    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
+    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange | KeySet = WHOLE_TABLE) -> int:
         """Write every row of this range as COPY text; returns how many. Memory does not grow with the table."""
 
 
@@ -97,6 +97,11 @@ class Source(Database):
     @abstractmethod
     def check_position(self, position: Position, slot: str) -> None:
         """Raises PositionLost if the log no longer reaches back to it."""
+
+    def log_problem(self, slot: str, offset: Mapping[str, Any], lag_seconds: float, most_mb: int) -> str:
+        """What is about to happen to the log that a connector with this offset has yet to read; empty if nothing is.
+        `most_mb` is how much of it may be kept for us."""
+        return ""
 
     @abstractmethod
     def mark(self) -> Position:

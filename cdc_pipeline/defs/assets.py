@@ -1,4 +1,4 @@
-"""The assets that Dagster materializes itself: start position, initial copy, connector; and the check of equality."""
+"""The assets that Dagster materializes itself: start position, initial copy, connector."""
 
 from collections.abc import Iterator
 
@@ -39,8 +39,8 @@ def initial_copy(lineage: Lineage) -> dg.AssetsDefinition:
         output_required=False,
         pool=f"{lineage.name}_setup",
         description="Copies tables past Kafka, one partition each, those of a run in parallel. A table whose target "
-        "has data with a known watermark is skipped; `force_resync: true` (shift-click Materialize, or Add config) "
-        f"reloads it, also while the stream runs. {lineage.note}".strip(),
+        "has data with a known watermark is skipped; `force_resync: true` (*Open launchpad*, in the menu beside "
+        f"Materialize) reloads it, also while the stream runs. {lineage.note}".strip(),
     )
     def initial_copy(context: dg.AssetExecutionContext, config: CopyConfig) -> Iterator[dg.Output]:
         partitions = list(context.partition_keys)
@@ -73,43 +73,3 @@ def connector(lineage: Lineage) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=done.metadata)
 
     return connector
-
-
-def equals_source(lineage: Lineage) -> dg.AssetChecksDefinition:
-    """One check on each target table, all by one op."""
-    tables = {
-        dg.AssetCheckKey(lineage.target_key(table), "equals_source"): table
-        for table in sorted(lineage.tables, key=lineage.partition)
-    }
-
-    @dg.multi_asset_check(
-        name=f"{lineage.name}_equals_source",
-        specs=[
-            dg.AssetCheckSpec(
-                key.name,
-                asset=key.asset_key,
-                description=f"Row count and checksum of {table.target} and {table.source}, each computed by its own "
-                "server. While the stream runs, a row that differs is looked at again when it has passed.",
-            )
-            for key, table in tables.items()
-        ],
-        can_subset=True,
-    )
-    def equals_source(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        keys = {tables[key].source: key for key in context.selected_asset_check_keys}
-        replication = Replication(lineage.config)
-        different = []
-        with explained():
-            chosen = [str(table.source) for table in replication.tables if table.source in keys]
-            for comparison in replication.verify(chosen):
-                key = keys[comparison.table]
-                told = metadata.of_comparison(comparison)
-                yield dg.AssetCheckResult(
-                    passed=comparison.equal, asset_key=key.asset_key, check_name=key.name, metadata=told
-                )
-                if not comparison.equal:
-                    different.append(str(comparison.table))
-        if different:
-            raise dg.Failure(f"Target and source differ: {', '.join(different)}", allow_retries=False)
-
-    return equals_source

@@ -8,10 +8,10 @@ from cdc_pipeline.defs.lineage import Lineage
 from cdc_pipeline.defs.quarantine import quarantine_job
 from cdc_pipeline.defs.reporting import CopyConfig, explained
 from cdc_pipeline.replication import Replication
-from cdc_pipeline.state import Desired
+from cdc_pipeline.state import WISHES, Desired
 
 
-def jobs(lineage: Lineage, equals_source: dg.AssetChecksDefinition) -> list:
+def jobs(lineage: Lineage, equals_source: dg.AssetChecksDefinition, row_count: dg.AssetChecksDefinition) -> list:
     name, tags = lineage.name, lineage.tags
     return [
         start_replication_job(lineage),
@@ -28,15 +28,44 @@ def jobs(lineage: Lineage, equals_source: dg.AssetChecksDefinition) -> list:
             description="Step 3: start the connector where the copies began, or bring it back.",
         ),
         consume_job(lineage),
+        *(wish_job(lineage, name) for name in WISHES),
         quarantine_job(lineage),
         dg.define_asset_job(
             f"{name}_verify",
             selection=dg.AssetSelection.checks(equals_source),
             tags=tags,
             description="Compares every table of source and target by row count and checksum; fails if one differs. "
-            "While the stream runs, a row that differs is looked at again when it has passed.",
+            "While the stream runs, a row that differs is looked at again when it has passed. With `repair: true` in "
+            "the Launchpad, the rows that do differ are made as the source has them.",
+        ),
+        dg.define_asset_job(
+            f"{name}_count",
+            selection=dg.AssetSelection.checks(row_count),
+            tags=tags,
+            description="Compares how many rows every table has in source and target; fails if one has others. Far "
+            "cheaper than verify, and blind to rows that are wrong.",
         ),
     ]
+
+
+def wish_job(lineage: Lineage, wish: str) -> dg.JobDefinition:
+    desired, meaning = WISHES[wish]
+
+    @dg.op(name=f"{lineage.name}_wish_{wish}", description=meaning)
+    def say() -> None:
+        with explained():
+            Replication(lineage.config).set_desired(desired)
+
+    @dg.job(
+        name=f"{lineage.name}_{wish}",
+        executor_def=dg.in_process_executor,
+        tags=lineage.tags,
+        description=f"{meaning} The same as `cdc-pipeline {wish}`.",
+    )
+    def job() -> None:
+        say()
+
+    return job
 
 
 def start_replication_job(lineage: Lineage) -> dg.JobDefinition:

@@ -20,6 +20,7 @@ from cdc_pipeline.parts import Parts
 REPLICATION_TAG = "cdc_pipeline/replication"
 CONSUMER_TAG = "cdc_pipeline/consumer"  # dagster.yaml allows one run of each value at a time
 STREAM_IS_LATE, STREAM_IS_DEAD = timedelta(minutes=5), timedelta(minutes=15)
+IDLE_SECONDS = 3600.0  # a table without changes is told to be fresh so often
 
 
 def identifier(name: str) -> str:
@@ -85,6 +86,11 @@ class Lineage:
     def tags(self) -> dict[str, str]:
         return {REPLICATION_TAG: self.config.name}
 
+    @cached_property
+    def _asset_tags(self) -> dict[str, str]:
+        """An asset's tag may say less than a run's."""
+        return {REPLICATION_TAG: self.name[:63]}
+
     def partition(self, table: Replicated) -> str:
         """A table as its owner calls it: with its schema, unless that is the default one."""
         return table.source.name if table.source.schema == self._default_schemas[0] else str(table.source)
@@ -124,7 +130,8 @@ class Lineage:
             group_name=self.name,
             kinds={source.kind},
             description=f"Table {table.source} of {_place(source)}. Its owner writes it; this replication only reads.",
-            metadata={"server": _place(source), "table": str(table.source)},
+            metadata=_table_metadata(source, table.source),
+            tags=self._asset_tags,
         )
 
     def _target_spec(self, table: Replicated) -> dg.AssetSpec:
@@ -135,9 +142,18 @@ class Lineage:
             group_name=self.name,
             kinds={target.kind},
             description=f"Table {table.target} of {_place(target)}: kept equal to {table.source}. "
-            "Materialized by its copy, and at most once a minute while changes arrive.",
-            metadata={"server": _place(target), "table": str(table.target)},
+            "Materialized by its copy, in turn with the other tables while changes arrive, and once an hour without "
+            "any, as long as the stream keeps up.",
+            metadata=_table_metadata(target, table.target),
+            tags=self._asset_tags,
+            owners=list(self.config.owners),
+            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=3 * self.turn, warn_window=2 * self.turn),
         )
+
+    @property
+    def turn(self) -> timedelta:
+        """How long a table waits at most until it is told of, while it is kept equal."""
+        return timedelta(seconds=IDLE_SECONDS) + timedelta(minutes=len(self.tables))
 
     def _stream_spec(self) -> dg.AssetSpec:
         return dg.AssetSpec(
@@ -146,10 +162,17 @@ class Lineage:
             group_name=self.name,
             kinds={"kafka"},
             description="The consumer's heartbeat, once a minute while it runs: events per second, lag, and what was "
-            f"applied. The sensor {self.name}_keep_consuming keeps it running; `cdc-pipeline pause`, `resume` and "
-            "`stop` say what its owner wants.",
+            f"applied. The sensor {self.name}_keep_consuming keeps it running; the jobs {self.name}_pause, _resume "
+            "and _stop say what its owner wants.",
             freshness_policy=dg.FreshnessPolicy.time_window(fail_window=STREAM_IS_DEAD, warn_window=STREAM_IS_LATE),
         )
+
+
+def _table_metadata(endpoint: Endpoint, table: TableId) -> dict[str, str]:
+    """A table of MySQL's stands in its database, one of the others in a schema of it."""
+    place = () if table.schema == endpoint.database else (endpoint.database,)
+    relation = ".".join([*place, table.schema, table.name])
+    return {"server": _place(endpoint), "table": str(table), "dagster/relation_identifier": relation}
 
 
 def database_labels(endpoints: Iterable[Endpoint]) -> dict[str, str]:

@@ -9,8 +9,9 @@ import dagster as dg
 
 from cdc_pipeline.capture.connect_api import mask
 from cdc_pipeline.copying.copy import CopyResult
-from cdc_pipeline.model import Comparison, Position, TableShape
+from cdc_pipeline.model import Comparison, Position, RowCount, TableShape
 from cdc_pipeline.parts import Parts
+from cdc_pipeline.projection import source_columns
 from cdc_pipeline.quarantine import SetAside
 
 SHOWN = 100  # of the events in quarantine
@@ -45,17 +46,28 @@ def of_copy(result: CopyResult, *, forced: bool) -> Metadata:
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in result.notes) or "none"),
         "watermark": dg.MetadataValue.text(result.watermark),
         "dagster/partition_row_count": _rows_in_target(result),
-        **of_shape(result.shape),
     }
 
 
-def of_copied_target(result: CopyResult, shape: TableShape | None) -> Metadata:
-    """For the target table (of this shape), which now holds what the copy read."""
+def of_copied_target(result: CopyResult, shape: TableShape | None, source: dg.AssetKey) -> Metadata:
+    """For the target table (of this shape), which now holds what the copy read of this source."""
     return {
+        **_column_lineage(result.shape, source),
         "change": f"initial copy: {result.outcome}",
         "dagster/row_count": _rows_in_target(result),
         **of_shape(shape),
     }
+
+
+def _column_lineage(shape: TableShape | None, source: dg.AssetKey) -> Metadata:
+    """Of the copied shape, which remembers what each column is called in the source."""
+    if shape is None:
+        return {}
+    columns = {
+        column.name: [dg.TableColumnDep(asset_key=source, column_name=column.source.name)]
+        for column in source_columns(shape)
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(columns)}
 
 
 def _rows_in_target(result: CopyResult) -> int:
@@ -118,9 +130,16 @@ def of_comparison(comparison: Comparison) -> Metadata:
         "extra": comparison.extra,
         "different": comparison.different,
         "undecided": comparison.undecided,
+        "mended": comparison.mended,
     }
+    if comparison.advice:
+        metadata["advice"] = comparison.advice
     if comparison.samples:
-        metadata["sample_keys"] = dg.MetadataValue.json(list(comparison.samples))
+        metadata["sample_keys"] = ", ".join(comparison.samples)
     if comparison.left_out:
         metadata["columns left out"] = ", ".join(comparison.left_out)
     return metadata
+
+
+def of_row_count(counted: RowCount) -> Metadata:
+    return {"source_rows": counted.source_rows, "target_rows": counted.target_rows}

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from cdc_pipeline.config import ReplicationConfig, load_replication, replication_files
-from cdc_pipeline.defs import assets, jobs, sensors
+from cdc_pipeline.defs import alerting, assets, checks, jobs, schedules, sensors
 from cdc_pipeline.defs.lineage import Lineage, database_labels, identifier
 from cdc_pipeline.errors import CdcPipelineError
 
@@ -72,7 +72,7 @@ class Files:
 
 def replication_definitions(lineage: Lineage, known: Iterable[dg.AssetKey] = ()) -> dg.Definitions:
     """The group of one replication, without the source tables that another group shows (`known`)."""
-    equals_source, known = assets.equals_source(lineage), set(known)
+    equals_source, row_count, known = checks.equals_source(lineage), checks.row_count(lineage), set(known)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy; pyproject.toml stays with 1.13
         initial_copy = assets.initial_copy(lineage)
@@ -83,9 +83,14 @@ def replication_definitions(lineage: Lineage, known: Iterable[dg.AssetKey] = ())
             initial_copy,
             assets.connector(lineage),
         ],
-        asset_checks=[equals_source],
-        jobs=jobs.jobs(lineage, equals_source),
-        sensors=[sensors.keep_consuming(lineage), sensors.register_when_copied(lineage)],
+        asset_checks=[equals_source, row_count],
+        jobs=jobs.jobs(lineage, equals_source, row_count),
+        schedules=schedules.schedules(lineage),
+        sensors=[
+            sensors.keep_consuming(lineage),
+            sensors.register_when_copied(lineage),
+            *alerting.sensors(lineage),
+        ],
         executor=dg.in_process_executor,
     )
 

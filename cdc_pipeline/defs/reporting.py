@@ -75,7 +75,8 @@ def _events(
     yield dg.AssetObservation(lineage.source_key(table), metadata=metadata.of_source(result))
     copied = metadata.of_copy(result, forced=forced)
     yield dg.AssetMaterialization(lineage.initial_copy, partition=partition, metadata=copied)
-    yield dg.AssetMaterialization(lineage.target_key(table), metadata=metadata.of_copied_target(result, shape))
+    held = metadata.of_copied_target(result, shape, lineage.source_key(table))
+    yield dg.AssetMaterialization(lineage.target_key(table), metadata=held)
 
 
 def register(lineage: Lineage, replication: Replication) -> dg.AssetMaterialization:
@@ -100,4 +101,8 @@ class ProgressLines:
         self.told[table] = now
         percent = 100 * rows / total if total else 100
         rate = rows / (now - self.started)
-        log.info("[%s] %s: %d of %d rows (%.0f %%), %.0f rows/s", self.connector, table, rows, total, percent, rate)
+        left = max(0, total - rows) / rate if rate else 0
+        log.info(
+            "[%s] %s: %d of %d rows (%.0f %%), %.0f rows/s, %.0f s left",
+            self.connector, table, rows, total, percent, rate, left,
+        )  # fmt: skip

@@ -33,13 +33,12 @@ def keep_consuming(lineage: Lineage) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Launches the consumer, and again when its run has ended or died: at once after a failure, then "
         "after 5 seconds and ever later, up to 5 minutes. It waits while nothing is registered, while another process "
-        "(such as `cdc-pipeline start`) consumes, and while the owner wants the stream stopped. Terminating a "
-        "consumer's run is such a wish: it is kept as `stopped` until `cdc-pipeline resume`, a start_replication run, "
-        "or a consume run that is launched by hand.",
+        "(such as `cdc-pipeline start`) consumes, and while the owner wants the stream stopped (the jobs "
+        f"{name}_stop and {name}_resume). A run that is terminated ends in order, and the next one takes its place.",
     )
     def keep_consuming(context: dg.SensorEvaluationContext) -> Decision:
         try:
-            return Keeper(context, lineage, replication.parts.state).decide()
+            return Keeper(context.instance, lineage, replication.parts.state).decide()
         except CdcPipelineError as error:
             return dg.SkipReason(f"Cannot tell whether to consume: {error}")
 
@@ -49,9 +48,8 @@ def keep_consuming(lineage: Lineage) -> dg.SensorDefinition:
 class Keeper:
     """One decision whether to launch the consumer."""
 
-    def __init__(self, context: dg.SensorEvaluationContext, lineage: Lineage, state: State) -> None:
-        self.context = context
-        self.instance = context.instance
+    def __init__(self, instance: dg.DagsterInstance, lineage: Lineage, state: State) -> None:
+        self.instance = instance
         self.lineage = lineage
         self.state = state
         self.job = dg.RunsFilter(job_name=f"{lineage.name}_consume")
@@ -63,15 +61,12 @@ class Keeper:
         for record in self._runs():
             if not record.dagster_run.is_finished and not self._is_dead(record, lease):
                 return dg.SkipReason(f"Run {_show(record)} is on its way.")
-        runs = self._runs()
-        if runs and runs[0].dagster_run.status is dg.DagsterRunStatus.CANCELED:
-            self._keep_as_wish(runs[0].dagster_run.run_id)
         if self.state.desired is Desired.STOPPED:
-            return dg.SkipReason("Stopped by its owner. `cdc-pipeline resume`, start_replication or consume start it.")
+            return dg.SkipReason(f"Stopped by its owner. The job {self.lineage.name}_resume starts it.")
         if lease is not None and lease.is_alive and not self._release(lease):
             place = f"process {lease.pid} on {lease.host}"
             return dg.SkipReason(f"Another process consumes: {place}, heartbeat {lease.age:.0f} s ago.")
-        return self._after_failures(runs)
+        return self._after_failures(self._runs())
 
     def _runs(self) -> Sequence[dg.RunRecord]:
         return self.instance.get_run_records(self.job, limit=RUNS_KEPT)
@@ -89,12 +84,6 @@ class Keeper:
             return False
         self.instance.report_run_failed(run, f"No heartbeat for {silent:.0f} s: its process is dead.")
         return True
-
-    def _keep_as_wish(self, run_id: str) -> None:
-        """A canceled run is its owner's wish, once: what the owner wants later shall win over it."""
-        if self.context.cursor != run_id:
-            self.state.set(desired=Desired.STOPPED)
-            self.context.update_cursor(run_id)
 
     def _release(self, lease: ConsumerRecord) -> bool:
         """Dagster knows at once when a run of its own was killed; its lease need not run out. Were the process alive

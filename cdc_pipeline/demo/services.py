@@ -139,7 +139,7 @@ class Dagster:
             if not active:  # which Dagster would answer with an error 500
                 return
             self.ask(TERMINATE, ids=active)
-            while time.monotonic() < deadline and any(run["status"] not in FINISHED for run in self.runs()):
+            while time.monotonic() < deadline and any(self.status(run) not in FINISHED for run in active):
                 time.sleep(0.2)
         except (requests.RequestException, CdcPipelineError) as error:
             self.report(f"dagster: its runs could not be asked to end ({type(error).__name__}); they are ended with it")

@@ -11,10 +11,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from sqlalchemy import URL, NullPool, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from cdc_pipeline.errors import CdcPipelineError, LocalStackError
 
@@ -69,6 +73,43 @@ def down(purge: bool) -> None:
             report("no server was running")
         if purge:
             _stack().purge(home, report)
+
+
+@local.command()
+@click.argument("place")
+@click.argument("statement")
+def sql(place: str, statement: str) -> None:
+    """Run one statement as the administrator of a server's database: local sql postgresql/dwh "SELECT …"."""
+    with _failing_plainly():
+        server, _, database = place.partition("/")
+        urls = dataclasses.asdict(_stack().status(_stack().default_home()))
+        running = [name for name in ("mysql", "mariadb", "postgresql") if urls[name]]
+        if server not in running:
+            known = f"these do: {', '.join(running)}" if running else "`cdc-pipeline local up` starts them"
+            raise LocalStackError(server=server, reason=f"no such database server runs; {known}")
+        url = make_url(urls[server])
+        columns, rows, count = _run(server, url.set(database=database or url.database), statement)
+    if columns:
+        table = Table(*map(escape, columns))
+        for row in rows:
+            table.add_row(*("NULL" if value is None else escape(str(value)) for value in row))
+        Console().print(table)
+    else:
+        click.echo(f"{count} rows" if count != 1 else "1 row")
+
+
+def _run(server: str, url: URL, statement: str) -> tuple[list[str], list[tuple[Any, ...]], int]:
+    """The columns and rows that a statement gives, or how many it has changed. It is committed."""
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    try:
+        with engine.begin() as connection:
+            result = connection.execution_options(no_parameters=True).exec_driver_sql(statement)
+            if not result.returns_rows:
+                return [], [], max(result.rowcount, 0)
+            return list(result.keys()), [tuple(row) for row in result], 0
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip()
+        raise LocalStackError(server=server, reason=reason) from None
 
 
 def _stack() -> ModuleType:

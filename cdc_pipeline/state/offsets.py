@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import cached_property
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Delete, Select, Update, bindparam, delete, insert, select, update
 
 from cdc_pipeline.errors import ConsumerFenced
 from cdc_pipeline.state.records import OffsetRecord
@@ -25,13 +25,13 @@ class Offsets(StateTables):
         lock: bool = False,
         skip_locked: bool = False,
     ) -> dict[tuple[str, int], OffsetRecord]:
-        table = self.offsets
-        query = select(table).where(table.c.replication == self.replication)
+        query, values = self._all_offsets, {}
         if topics is not None:
-            query = query.where(table.c.topic.in_(sorted(topics)))
+            query, values = self._offsets_of_topics, {"of_topics": sorted(topics)}
         if lock:
-            query = query.order_by(table.c.topic, table.c.topic_partition).with_for_update(skip_locked=skip_locked)
-        records = [OffsetRecord(*row[1:]) for row in connection.execute(query)]
+            columns = self.offsets.c
+            query = query.order_by(columns.topic, columns.topic_partition).with_for_update(skip_locked=skip_locked)
+        records = [OffsetRecord(*row[1:]) for row in connection.execute(query, values)]
         return {(record.topic, record.partition): record for record in records}
 
     def rewind(self, connection: Connection, topic: str, offsets: Mapping[int, int]) -> None:
@@ -41,19 +41,17 @@ class Offsets(StateTables):
         for partition, offset in offsets.items():
             record = known.get((topic, partition))
             self._write_offset(connection, topic, partition, offset, (record.epoch if record else 0) + 1, None, record)
-        connection.execute(update(self.offsets).where(*self._is_topic(self.offsets, topic)).values(trail=None))
-        connection.execute(delete(self.quarantine).where(*self._is_topic(self.quarantine, topic)))
+        connection.execute(self._change_topic, {"of_topic": topic, "trail": None})
+        connection.execute(self._let_go, {"of_topic": topic})
 
     def fence(self, connection: Connection, topic: str) -> None:
         """Whoever consumes this topic now cannot commit any more until it claims it anew, and sees what has changed."""
-        table = self.offsets
-        values = {"epoch": table.c.epoch + 1, "owner": None}
-        connection.execute(update(table).where(*self._is_topic(table, topic)).values(**values))
+        connection.execute(self._fence_topic, {"of_topic": topic})
 
     def lock_topic(self, connection: Connection, topic: str) -> None:
         """Hold a table's topic until the caller's transaction ends: one copy of a table at a time. Whoever locks both
         locks this first and the table's row second."""
-        self._offsets(connection, [topic], lock=True)
+        connection.execute(self._locked_topic, {"of_topic": topic}).all()
 
     def claim_marks(self, owner: str, topic: str, beginning: int, end: int) -> OffsetRecord:
         """Become the one consumer of a topic that is no table's and has one partition, which goes on where it stands,
@@ -71,45 +69,64 @@ class Offsets(StateTables):
         self, connection: Connection, topic: str, partition: int, offset: int, epoch: int, owner: str | None,
         known: OffsetRecord | None,
     ) -> None:  # fmt: skip
-        table = self.offsets
         values = {"next_offset": offset, "epoch": epoch, "owner": owner}
         if known is None:
             key = {"replication": self.replication, "topic": topic, "topic_partition": partition}
             counts = {"inserted": 0, "updated": 0, "deleted": 0}
-            connection.execute(insert(table).values(**key, **values, **counts))
+            connection.execute(insert(self.offsets).values(**key, **values, **counts))
         else:
-            connection.execute(update(table).where(*self._is_partition(topic, partition)).values(**values))
+            key = {"of_topic": topic, "of_topic_partition": partition}
+            connection.execute(self._change_partition, key | values)
 
     def advance(self, connection: Connection, claimed: OffsetRecord, moved: OffsetRecord) -> None:
         """Move one partition on, in the transaction of its rows. Raises ConsumerFenced if somebody else claimed it
         or moved it since: then nothing of this transaction may be committed."""
-        table = self.offsets
-        changed = connection.execute(
-            update(table)
-            .where(
-                *self._is_partition(claimed.topic, claimed.partition),
-                table.c.epoch == claimed.epoch,
-                table.c.next_offset == claimed.next_offset,
-            )
-            .values(
-                next_offset=moved.next_offset,
-                source_time=moved.source_time,
-                inserted=moved.inserted,
-                updated=moved.updated,
-                deleted=moved.deleted,
-                trail=moved.trail,
-            )
-        ).rowcount
-        if changed != 1:
+        place = {
+            "of_topic": claimed.topic, "of_topic_partition": claimed.partition,
+            "of_epoch": claimed.epoch, "of_next_offset": claimed.next_offset,
+        }  # fmt: skip
+        values = {
+            "next_offset": moved.next_offset, "source_time": moved.source_time, "trail": moved.trail,
+            "inserted": moved.inserted, "updated": moved.updated, "deleted": moved.deleted,
+        }  # fmt: skip
+        if connection.execute(self._advance, place | values).rowcount != 1:
             raise ConsumerFenced(topic=claimed.topic, partition=claimed.partition)
 
-    def _is_topic(self, table: Table, topic: str) -> Iterable[Any]:
-        return table.c.replication == self.replication, table.c.topic == topic
+    # -- statements -----------------------------------------------------------------------------------------------
 
-    def _is_partition(self, topic: str, partition: int) -> Iterable[Any]:
+    @cached_property
+    def _all_offsets(self) -> Select:
+        return select(self.offsets).where(*self._where(self.offsets))
+
+    @cached_property
+    def _offsets_of_topics(self) -> Select:
+        return self._all_offsets.where(self.offsets.c.topic.in_(bindparam("of_topics", expanding=True)))
+
+    @cached_property
+    def _locked_topic(self) -> Select:
         columns = self.offsets.c
-        return (
-            columns.replication == self.replication,
-            columns.topic == topic,
-            columns.topic_partition == partition,
+        query = select(columns.topic_partition).where(*self._where(self.offsets, "topic"))
+        return query.order_by(columns.topic_partition).with_for_update()
+
+    @cached_property
+    def _change_topic(self) -> Update:
+        """Of these statements, what is changed comes with the key."""
+        return update(self.offsets).where(*self._where(self.offsets, "topic"))
+
+    @cached_property
+    def _fence_topic(self) -> Update:
+        return self._change_topic.values(epoch=self.offsets.c.epoch + 1, owner=None)
+
+    @cached_property
+    def _change_partition(self) -> Update:
+        return update(self.offsets).where(*self._where(self.offsets, "topic", "topic_partition"))
+
+    @cached_property
+    def _advance(self) -> Update:
+        return update(self.offsets).where(
+            *self._where(self.offsets, "topic", "topic_partition", "epoch", "next_offset")
         )
+
+    @cached_property
+    def _let_go(self) -> Delete:
+        return delete(self.quarantine).where(*self._where(self.quarantine, "topic"))

@@ -26,7 +26,8 @@ class TableState(StrEnum):
     FAILED = "FAILED"  # see its last error
 
 
-HAS_WATERMARK = {TableState.COPIED, TableState.STREAMING, TableState.RESYNCING}
+STREAMS = {TableState.STREAMING, TableState.RESYNCING}
+HAS_WATERMARK = {TableState.COPIED, *STREAMS}
 IN_COPY = {TableState.COPYING, TableState.LOADED}
 
 
@@ -48,6 +49,14 @@ class Desired(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     STOPPED = "stopped"
+
+
+# What its owner can say, on the command line and in Dagster: the wish, and what it means.
+WISHES = {
+    "pause": (Desired.PAUSED, "The consumer stays, but applies nothing until `resume`."),
+    "resume": (Desired.RUNNING, "Go on after `pause` or `stop`, also with tables that have stopped."),
+    "stop": (Desired.STOPPED, "End the consumer, and do not start it again until `resume` or `start`."),
+}
 
 
 @dataclass(frozen=True)

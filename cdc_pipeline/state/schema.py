@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Double, Float, Integer, MetaData, String, Table, Text, delete
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Double,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+)
 from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable, ExecutableDDLElement
@@ -123,6 +137,12 @@ class StateTables:
             Column("source_time", Double),
             Column("applied_at", DateTime),
         )
+
+    def _where(self, table: Table, *columns: str) -> list[ColumnElement[bool]]:
+        """For a statement that is made but once, and so compiled once: to make it takes longer than to execute it. What
+        these columns are to be comes with each execution, by their names behind `of_`."""
+        keys = (table.c[name] == bindparam(f"of_{name}") for name in columns)
+        return [table.c.replication == self.replication, *keys]
 
     def _make_tables(self) -> None:
         """Those that are missing, and the columns that those of an earlier version lack. Rows are there already, so

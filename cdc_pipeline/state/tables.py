@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Select, Update, func, insert, select, update
 
 from cdc_pipeline.errors import IllegalTransition
 from cdc_pipeline.model import TableId, TableShape
@@ -28,6 +29,8 @@ LEGAL = {
                         TableState.COPIED, TableState.STREAMING},
 }  # fmt: skip
 
+_KEY = ("source_schema", "source_table")
+
 
 class Lifecycle(Offsets):
     def table_records(self) -> dict[TableId, TableRecord]:
@@ -37,7 +40,7 @@ class Lifecycle(Offsets):
     def table_record(self, source: TableId) -> TableRecord:
         """Of one table that is known."""
         with self.target.connect() as connection:
-            return _record(connection.execute(select(self.tables).where(*self._is(source))).one())
+            return _record(connection.execute(self._one_table, _of(source)).one())
 
     def _records(self, connection: Connection, *, lock: bool = False) -> dict[TableId, TableRecord]:
         query = select(self.tables).where(self.tables.c.replication == self.replication)
@@ -61,9 +64,9 @@ class Lifecycle(Offsets):
             "changed_at": func.now(),
         }
         with self.target.connect() as connection:
-            if connection.execute(select(self.tables.c.state).where(*self._is(source))).one_or_none() is None:
+            if connection.execute(self._one_table, _of(source)).one_or_none() is None:
                 connection.execute(insert(self.tables).values(values))
-            if connection.execute(select(self.copies).where(*self._is(source, self.copies))).one_or_none() is None:
+            if connection.execute(self._one_copy, _of(source)).one_or_none() is None:
                 key = ("replication", "source_schema", "source_table")
                 connection.execute(insert(self.copies).values({name: values[name] for name in key}))
             if not self._offsets(connection, [topic]):
@@ -78,10 +81,10 @@ class Lifecycle(Offsets):
         before = self._state_of(connection, source)
         if state not in LEGAL[before]:
             raise IllegalTransition(table=source, before=before, after=state)
-        values = {"state": state, "error": None, "changed_at": func.now(), **fields}
+        values = {"state": state, "error": None, **fields}
         if phases is not None:
             values["phases"] = json.dumps(dict(phases))
-        connection.execute(update(self.tables).where(*self._is(source)).values(**values))
+        connection.execute(self._move_table, _of(source) | values)
 
     def fail_table(self, source: TableId, error: str) -> None:
         """The stream cannot go on with this table, and waits until `wake_failed` or a copy (or for the one that runs).
@@ -100,34 +103,31 @@ class Lifecycle(Offsets):
             connection.commit()
 
     def _state_of(self, connection: Connection, source: TableId) -> TableState:
-        query = select(self.tables.c.state).where(*self._is(source)).with_for_update()
-        return TableState(connection.execute(query).scalar_one())
+        return TableState(connection.execute(self._locked_state, _of(source)).scalar_one())
 
     def hold(self, connection: Connection, source: TableId) -> bool:
         """Become the one copy of this table until the caller's transaction ends, however it ends. False if another one
         is at it. Nothing else waits for this lock."""
-        row = select(self.copies).where(*self._is(source, self.copies)).with_for_update(skip_locked=True)
-        return connection.execute(row).one_or_none() is not None
+        return connection.execute(self._free_copy, _of(source)).one_or_none() is not None
 
     def is_loaded(self, connection: Connection, source: TableId, watermark: str) -> bool:
         """Whether a copy with this watermark waits for its indexes. Does not lock the table's row: they take long, and
         every consumer's claim locks all of the rows."""
-        query = select(self.tables.c.state, self.tables.c.watermark).where(*self._is(source))
-        return tuple(connection.execute(query).one()) == (TableState.LOADED, watermark)
+        row = connection.execute(self._one_table, _of(source)).one()
+        return (row.state, row.watermark) == (TableState.LOADED, watermark)
 
     def copying_of(self, connection: Connection, source: TableId) -> str:
         """What a copy in ranges has noted, locked until the caller's transaction ends."""
-        query = select(self.tables.c.copying).where(*self._is(source)).with_for_update()
-        return connection.execute(query).scalar_one() or ""
+        return connection.execute(self._one_table.with_for_update(), _of(source)).one().copying or ""
 
     def note_copying(self, connection: Connection, source: TableId, copying: str) -> None:
-        connection.execute(update(self.tables).where(*self._is(source)).values(copying=copying))
+        connection.execute(self._change_table, _of(source) | {"copying": copying})
 
     def swap_of(self, connection: Connection, source: TableId) -> str:
-        return connection.execute(select(self.tables.c.swap).where(*self._is(source))).scalar_one() or ""
+        return connection.execute(self._one_table, _of(source)).one().swap or ""
 
     def note_swap(self, connection: Connection, source: TableId, swap: str | None) -> None:
-        connection.execute(update(self.tables).where(*self._is(source)).values(swap=swap))
+        connection.execute(self._change_table, _of(source) | {"swap": swap})
 
     def note_error(self, connection: Connection, source: TableId, error: str) -> None:
         """Of a copy that has failed and harmed nothing: the table is consumed as before."""
@@ -136,13 +136,36 @@ class Lifecycle(Offsets):
         kept = TableState.STREAMING if state is TableState.RESYNCING else state
         self.move_table(connection, source, kept, error=error)
 
-    def _is(self, source: TableId, table: Table | None = None) -> Iterable[Any]:
-        columns = (self.tables if table is None else table).c
-        return (
-            columns.replication == self.replication,
-            columns.source_schema == source.schema,
-            columns.source_table == source.name,
-        )
+    # -- statements -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _one_table(self) -> Select:
+        return select(self.tables).where(*self._where(self.tables, *_KEY))
+
+    @cached_property
+    def _locked_state(self) -> Select:
+        return select(self.tables.c.state).where(*self._where(self.tables, *_KEY)).with_for_update()
+
+    @cached_property
+    def _change_table(self) -> Update:
+        """What is changed comes with the key."""
+        return update(self.tables).where(*self._where(self.tables, *_KEY))
+
+    @cached_property
+    def _move_table(self) -> Update:
+        return self._change_table.values(changed_at=func.now())
+
+    @cached_property
+    def _one_copy(self) -> Select:
+        return select(self.copies).where(*self._where(self.copies, *_KEY))
+
+    @cached_property
+    def _free_copy(self) -> Select:
+        return self._one_copy.with_for_update(skip_locked=True)
+
+
+def _of(source: TableId) -> dict[str, Any]:
+    return {"of_source_schema": source.schema, "of_source_table": source.name}
 
 
 def _record(row: Any) -> TableRecord:

@@ -285,11 +285,11 @@ def test_verify_tells_rows_and_checksums_of_both_sides(shop: Scenario) -> None:
     assert users == {
         "source": f"{shop.schema}.users", "target": f"public.{shop.target_table('users')}", "equal": True,
         "source_rows": 3, "target_rows": 3, "missing": 0, "extra": 0, "different": 0, "undecided": 0, "sample_keys": [],
-        "left_out": [],
+        "left_out": [], "mended": 0, "advice": "",
     }  # fmt: skip
 
 
-def test_verify_tells_what_differs_and_resync_mends_it(shop: Scenario) -> None:
+def test_verify_tells_what_differs_and_repair_or_resync_mends_it(shop: Scenario) -> None:
     copied(shop)
     shop.run("target", f"DELETE FROM {shop.target_table('users')} WHERE id = 2")
     shop.run("target", f"UPDATE {shop.target_table('users')} SET name = 'x' WHERE id = 1")
@@ -304,6 +304,13 @@ def test_verify_tells_what_differs_and_resync_mends_it(shop: Scenario) -> None:
     assert users["source_checksum"] != users["target_checksum"]
     assert "DIFFERENT" in run("verify", "users", folder=shop.folder).stdout
 
+    repaired = run("verify", "users", "--repair", "--json", folder=shop.folder)
+    assert repaired.returncode == GOOD
+    (users,) = data(repaired)["tables"]
+    assert (users["equal"], users["mended"], users["missing"]) == (True, 3, 1)
+    assert run("verify", "users", folder=shop.folder).returncode == GOOD
+
+    shop.run("target", f"DELETE FROM {shop.target_table('users')} WHERE id = 2")
     resynced = run("resync", "users", folder=shop.folder)
     assert resynced.returncode == GOOD, resynced.stderr
     assert "Synced 3 rows" in resynced.stderr

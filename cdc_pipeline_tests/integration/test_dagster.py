@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from cdc_pipeline.apply.progress import PHASES
 from cdc_pipeline.defs.lineage import Lineage
 from cdc_pipeline.defs.replications import load_definitions, replication_definitions
 from cdc_pipeline.replication import Replication
-from cdc_pipeline.state import TableState
+from cdc_pipeline.state import Desired, TableState
+from cdc_pipeline_tests.acceptance.test_dagster_consumer import wait_until_caught_up
 from cdc_pipeline_tests.conftest import Scenario
 
 TABLES = ("notes", "orders", "users")
@@ -50,9 +52,20 @@ class Shop:
         span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
         return self.run("initial_copy", tags=span, config={f"{self.lineage.name}__initial_copy": {"config": choices}})
 
-    def consume(self, seconds: float) -> dg.ExecuteInProcessResult:
-        limit = {"max_hours": seconds / 3600}
-        return self.run("consume", config={f"{self.lineage.name}_stream": {"config": limit}})
+    def consume(self) -> dg.ExecuteInProcessResult:
+        """The job, until everything written before is applied; then its owner wants it to stop."""
+
+        def stop_when_caught_up() -> None:
+            try:
+                wait_until_caught_up(self.replication)
+            finally:
+                self.replication.set_desired(Desired.STOPPED)
+
+        with ThreadPoolExecutor(1) as owner:
+            stopped = owner.submit(stop_when_caught_up)
+            result = self.run("consume")
+            stopped.result()
+        return result
 
     def copies(self) -> dict[str | None, dict[str, Any]]:
         """The latest metadata of each table's partition of the initial copy."""
@@ -98,11 +111,16 @@ def test_one_run_copies_its_partitions_and_says_what_it_did(shop: Shop) -> None:
     assert copies["orders"]["bytes"] > 0
     assert copies["orders"]["rows_per_second"] > 0
     assert copies["orders"]["watermark"] == record_of(shop, "orders").watermark
-    columns = copies["orders"]["dagster/column_schema"].columns
-    assert [(column.name, column.constraints.other) for column in columns] == [("id", ["primary key"]), ("text", [])]
     landed = shop.latest(shop.target_key("orders"))
     assert landed["dagster/row_count"] == 20
     assert [column.type for column in landed["dagster/column_schema"].columns] == ["integer", "character varying(100)"]
+    (origin,) = landed["dagster/column_lineage"].deps_by_column["text"]
+    source = next(table for table in shop.lineage.tables if table.source.name == "orders")
+    assert (origin.asset_key, origin.column_name) == (shop.lineage.source_key(source), "text")
+    (seen,) = shop.instance.fetch_observations(origin.asset_key, limit=1).records
+    assert seen.asset_observation is not None
+    columns = seen.asset_observation.metadata["dagster/column_schema"].value.columns  # type: ignore[union-attr]
+    assert [(column.name, column.constraints.other) for column in columns] == [("id", ["primary key"]), ("text", [])]
     assert set(shop.latest(shop.lineage.start_position)["position"]) >= {"file", "pos"}
     assert record_of(shop, "users").state is TableState.PENDING
 
@@ -160,7 +178,7 @@ def test_from_the_four_steps_to_a_verified_target(shop: Shop) -> None:
     assert connector["in Kafka Connect"].endswith(f"/connectors/{shop.config.connector_name}")
 
     shop.scenario.run("source", "INSERT INTO users VALUES (100, 'new')", "DELETE FROM notes")
-    assert shop.consume(seconds=8).success
+    assert shop.consume().success
     shop.scenario.assert_equal(shop.replication)
     beat = shop.latest(shop.lineage.stream)
     assert (beat["inserted"], beat["deleted"]) == (1, 10)

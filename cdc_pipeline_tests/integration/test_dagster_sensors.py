@@ -13,7 +13,7 @@ from cdc_pipeline.defs.lineage import Lineage
 from cdc_pipeline.defs.replications import replication_definitions
 from cdc_pipeline.defs.sensors import RUNS_KEPT, Keeper, decide_to_register
 from cdc_pipeline.replication import Replication
-from cdc_pipeline.state import ConsumerState, Desired
+from cdc_pipeline.state import WISHES, ConsumerState, Desired
 from cdc_pipeline_tests.conftest import Scenario
 
 ENDS = {
@@ -34,7 +34,6 @@ class Watched:
         self.state = self.replication.parts.state
         self.lineage = Lineage.of(self.replication.config)
         self.definitions = replication_definitions(self.lineage)
-        self.cursor: str | None = None
 
     def register(self) -> None:
         self.replication.prepare()
@@ -42,9 +41,7 @@ class Watched:
 
     def decide(self) -> dg.RunRequest | str:
         """What the sensor asks for, or why it does not."""
-        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
-            decision = Keeper(context, self.lineage, self.state).decide()
-            self.cursor = context.cursor
+        decision = Keeper(self.instance, self.lineage, self.state).decide()
         return decision if isinstance(decision, dg.RunRequest) else decision.skip_message or ""
 
     def decide_to_register(self) -> dg.RunRequest | str:
@@ -145,13 +142,22 @@ def test_the_lease_of_a_killed_run_need_not_run_out(watched: Watched) -> None:
     assert watched.state.take_lease("the next", "group", "here", 1) is None
 
 
-def test_a_canceled_run_is_a_wish_that_a_later_wish_overrules(watched: Watched) -> None:
+def test_a_terminated_run_is_followed_by_another_if_the_stream_is_meant_to_run(watched: Watched) -> None:
     watched.register()
-    watched.tell_run(DagsterRunStatus.CANCELED)
-    assert "Stopped by its owner" in str(watched.decide())
-    assert watched.state.desired is Desired.STOPPED
-    watched.state.set(desired=Desired.RUNNING)
+    watched.hold_lease(watched.tell_run(DagsterRunStatus.CANCELED))
     assert isinstance(watched.decide(), dg.RunRequest)
+    watched.state.set(desired=Desired.STOPPED)
+    assert "Stopped by its owner" in str(watched.decide())
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_what_is_wanted_of_the_stream_can_be_said_in_dagster(watched: Watched, wish: str) -> None:
+    watched.register()
+    before = Desired.STOPPED if wish == "resume" else Desired.RUNNING
+    watched.state.set(desired=before)
+    job = watched.definitions.resolve_job_def(f"{watched.lineage.name}_{wish}")
+    assert job.execute_in_process(instance=watched.instance).success
+    assert watched.state.desired is WISHES[wish][0] is not before
 
 
 def test_failures_are_answered_ever_later(watched: Watched) -> None:

@@ -180,10 +180,11 @@ def test_spatial_indexes_of_mysql_go_to_mysql_only(scenario: MakeScenario, targe
     replication = made.replication("places")
     parts, table = replication.parts, replication.table("places")
     shape = parts.source.shapes([table.source])[table.source]
+    definition = parts.source.definition(shape)
     with parts.target.connect() as connection:
-        parts.target.definer.create_table(parts.target, connection, table.target, shape, parts.source.definition(shape))
+        parts.target.definer.create_table(parts.target, connection, table.target, shape, definition)
         connection.commit()
-    said = completion.complete(parts.source, parts.target, table, shape)
+    said = completion.complete(parts.target, table, shape, definition)
     if target == "mysql":
         assert {name: index.method for name, index in indexes(replication, "places").items()} == {"place": "spatial"}
         assert said == []

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import signal
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -14,8 +15,10 @@ import psycopg2
 import pymysql
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from sqlalchemy import select
 
 from cdc_pipeline.capture.connector import offset_partition
+from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import State
 from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, start_streaming, wait_until
@@ -153,8 +156,8 @@ def test_a_commit_whose_answer_is_lost_is_not_repeated(
 ) -> None:
     shop = scenario(source, target)
     replication = start_streaming(shop, batch_events="20")
-    engine, advance = replication.parts.target.engine, State.advance
-    commit = engine.dialect.do_commit
+    dialect, advance = type(replication.parts.target.engine.dialect), State.advance
+    commit = dialect.do_commit
     moving: set[int] = set()
     lost: list[str] = []
 
@@ -162,9 +165,9 @@ def test_a_commit_whose_answer_is_lost_is_not_repeated(
         moving.add(id(connection.connection.dbapi_connection))
         return advance(self, connection, *arguments)
 
-    def without_answer(connection: Any) -> None:
+    def without_answer(self: Any, connection: Any) -> None:
         driver_connection = getattr(connection, "dbapi_connection", connection)
-        commit(connection)
+        commit(self, connection)
         if id(driver_connection) in moving and len(lost) < 3:
             lost.append("answer")
             moving.clear()
@@ -173,7 +176,7 @@ def test_a_commit_whose_answer_is_lost_is_not_repeated(
             raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
 
     monkeypatch.setattr(State, "advance", watched)
-    monkeypatch.setattr(engine.dialect, "do_commit", without_answer)
+    monkeypatch.setattr(dialect, "do_commit", without_answer)
     with writing(shop) as writers:
         wait_for_transactions(writers, 20)
     replication.consume(until_caught_up=True)
@@ -214,6 +217,20 @@ def test_several_consumers_share_the_tables(scenario: MakeScenario) -> None:
     shop.assert_equal(replication)
 
 
+def froze_between_batches(process: subprocess.Popen[str], replication: Replication, owner: str | None) -> bool:
+    """Stop it, unless it is just in the midst of a transaction: then nobody could take its rows over until it goes on,
+    as they are locked."""
+    process.send_signal(signal.SIGSTOP)
+    table = replication.parts.state.offsets
+    with replication.parts.target.connect() as connection:
+        try:
+            connection.execute(select(table).where(table.c.owner == owner).with_for_update(nowait=True)).all()
+        except CdcPipelineError:
+            process.send_signal(signal.SIGCONT)
+            return False
+    return True
+
+
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_a_consumer_that_slept_past_its_session_writes_nothing_of_what_others_have(
     scenario: MakeScenario, source: str, target: str
@@ -225,7 +242,7 @@ def test_a_consumer_that_slept_past_its_session_writes_nothing_of_what_others_ha
         (asleep,) = owners(replication)
         with cdc_pipeline(shop, "consume", "--join") as second:
             wait_until(lambda: len(owners(replication)) == 2, "shared")
-            sleeper.send_signal(signal.SIGSTOP)
+            wait_until(lambda: froze_between_batches(sleeper, replication, asleep), "frozen")
             wait_until(lambda: asleep not in owners(replication), "taken over", SESSION_ENDS)
             wait_for_transactions(writers, 5)
             sleeper.send_signal(signal.SIGCONT)

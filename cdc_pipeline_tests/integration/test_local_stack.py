@@ -179,6 +179,19 @@ def test_the_shell_shows_no_password_and_purge_names_what_goes(home: Path, monke
     assert password not in table.output
     assert json.loads(shell.invoke(local, ["status", "--json"]).stdout) == {"postgresql": url}
 
+    def sql(statement: str, place: str = "postgresql/postgres") -> str:
+        ran = shell.invoke(local, ["sql", place, statement])
+        assert password not in ran.output
+        return ran.stdout or f"{ran.exit_code}: {ran.stderr}"
+
+    assert sql("CREATE TABLE notes (id int, text varchar(9))") == "0 rows\n"
+    assert sql("INSERT INTO notes VALUES (1, '100 %'), (2, NULL)", "postgresql") == "2 rows\n"
+    assert [word for word in sql("SELECT * FROM notes").split() if word.isalnum()] == [
+        "id", "text", "1", "100", "2", "NULL",
+    ]  # fmt: skip
+    assert 'relation "nothing" does not exist' in sql("SELECT * FROM nothing")
+    assert sql("SELECT 1", "mysql/shop") == "2: Error: mysql: no such database server runs; these do: postgresql\n"
+
     purged = shell.invoke(local, ["down", "--purge"])
     assert purged.exit_code == 0, purged.output
     assert f"deleting {home / 'postgresql'}" in purged.output

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import SecretStr
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
@@ -206,6 +207,22 @@ def test_what_cannot_be_reached_is_said_as_ever(shop: Scenario) -> None:
     assert "s3cret" not in str(denied.value)
     with away.pooled(), pytest.raises(DatabaseUnavailable):
         away.connect()
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, DagsterExecutionInterruptedError])
+def test_what_ends_the_program_is_no_error_of_the_database(
+    shop: Scenario, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+) -> None:
+    """Ctrl-C and a terminated run arrive wherever the program is, in mid-statement too."""
+    source = source_of(shop)
+
+    def interrupted(*_: object) -> None:
+        raise end
+
+    with source.connect() as connection:
+        monkeypatch.setattr(connection.dialect, "do_execute_no_params", interrupted)
+        with pytest.raises(end):
+            connection.exec_driver_sql("SELECT 1")
 
 
 @contextmanager

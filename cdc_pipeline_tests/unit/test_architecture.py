@@ -63,7 +63,7 @@ def test_no_module_is_a_drawer_for_everything(name: str) -> None:
 VIOLATIONS = {
     "Imports point down only": ("cdc_pipeline/config/files.py", "from cdc_pipeline import state"),
     "Dagster is known to its own shell only": ("cdc_pipeline/status.py", "import dagster"),
-    "HTTP is spoken in connect_api alone": ("cdc_pipeline/validation.py", "import requests"),
+    "HTTP is spoken in connect_api and alerts alone": ("cdc_pipeline/validation.py", "import requests"),
     "The Kafka client is known to kafka and the consumer": ("cdc_pipeline/apply/heart.py", "import confluent_kafka"),
     "Drivers are known to their databases": ("cdc_pipeline/verify.py", "import psycopg2.extras"),
     "The nouns and the errors need nothing but Python": ("cdc_pipeline/model.py", "import sqlalchemy"),

@@ -111,3 +111,19 @@ def test_a_row_that_changed_and_changed_back_is_no_difference() -> None:
     source, target, looks = Table(a="1"), Table(a="0"), iter(["between", "1"])
     told = found(source, target, lambda: target.rows.update(a=next(looks)))
     assert (told.rows, told.undecided) == ({}, set())
+
+
+@pytest.mark.parametrize("settled_after", [3, None])
+def test_equal_rows_without_a_key_come_and_go_before_they_count(settled_after: int | None) -> None:
+    """Between two looks at the source one more may have come to the target, and gone again."""
+    source, target, looks = Table(a="x", b="x"), Table(a="x", b="x", c="x"), 0
+
+    def passed() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == (settled_after or MOST_LOOKS) + 1:
+            del target.rows["c"]
+
+    told = found(source, target, passed, key=())
+    assert (told.extra, told.undecided) == (0 if settled_after else 1, set())
+    assert looks == 4

@@ -52,6 +52,14 @@ def test_the_owners_own_room_for_an_answer_is_left_alone() -> None:
     assert Broker(Kafka(bootstrap_servers="b:9092", properties=properties))._room() == {}
 
 
+@pytest.mark.parametrize("question", ["ends", "partitions", "create_topics", "delete_topics"])
+def test_a_cluster_that_does_not_answer_is_named(question: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "TIMEOUT_SECONDS", 0.2)
+    broker = Broker(Kafka(bootstrap_servers="127.0.0.1:1"))
+    with pytest.raises(KafkaUnavailable, match=r"Kafka at 127\.0\.0\.1:1 cannot be reached"):
+        getattr(broker, question)(["items"])
+
+
 class NewTopic:
     """A cluster with one topic, which answers with these errors before it tells where the topic ends."""
 
@@ -61,8 +69,10 @@ class NewTopic:
     def __call__(self, _: Any) -> NewTopic:
         return self
 
-    def list_topics(self, **_: Any) -> Any:
-        return SimpleNamespace(topics={"items": SimpleNamespace(partitions={0: None})})
+    def describe_topics(self, _: Any, **__: Any) -> dict[str, Future[Any]]:
+        answer: Future[Any] = Future()
+        answer.set_result(SimpleNamespace(partitions=[SimpleNamespace(id=0)]))
+        return {"items": answer}
 
     def list_offsets(self, _: Any, **__: Any) -> dict[TopicPartition, Future[Any]]:
         answer: Future[Any] = Future()
@@ -85,3 +95,26 @@ def test_another_error_of_a_broker_is_told_at_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(kafka, "AdminClient", cluster)
     with pytest.raises(KafkaUnavailable):
         Broker(Kafka(bootstrap_servers="b:9092")).ends(["items"])
+
+
+def test_topics_are_made_when_every_broker_knows_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "RETRY_SECONDS", 0.0)
+    unknown = KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    known = SimpleNamespace(partitions=[SimpleNamespace(id=0)])
+    answers: list[Any] = [unknown, unknown, unknown, known]  # before they are made, and twice afterwards
+
+    class Cluster(NewTopic):
+        def create_topics(self, topics: list[Any]) -> dict[str, Future[Any]]:
+            made: Future[Any] = Future()
+            made.set_result(None)
+            return {topic.topic: made for topic in topics}
+
+        def describe_topics(self, _: Any, **__: Any) -> dict[str, Future[Any]]:
+            answer: Future[Any] = Future()
+            told = answers.pop(0)
+            answer.set_exception(told) if isinstance(told, Exception) else answer.set_result(told)
+            return {"items": answer}
+
+    monkeypatch.setattr(kafka, "AdminClient", Cluster())
+    Broker(Kafka(bootstrap_servers="b:9092")).create_topics(["items"])
+    assert answers == []

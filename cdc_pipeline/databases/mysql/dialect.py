@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from cdc_pipeline.condition import Value, moment_of
 from cdc_pipeline.databases.dialect import Dialect
-from cdc_pipeline.databases.key_ranges import KeyRange
+from cdc_pipeline.databases.key_ranges import KeyRange, KeySet
 from cdc_pipeline.databases.mysql.charsets import GARBLED, charset_of
 from cdc_pipeline.model import Change, Column, ColumnType, Kind, TableId, TableShape
 
@@ -255,7 +255,7 @@ def load_data(dialect: Dialect, table: TableId, columns: Sequence[tuple[str, Col
     )
 
 
-def select_joined(dialect: Dialect, shape: TableShape, joined: Sequence[Column], keys: KeyRange) -> str:
+def select_joined(dialect: Dialect, shape: TableShape, joined: Sequence[Column], keys: KeyRange | KeySet) -> str:
     """`dialect.select`, but the first columns, `joined`, are one field of COPY text."""
     texts = ", ".join(f"IFNULL({_copy_text(dialect, column)}, '\\\\N')" for column in joined)
     fields = [f"CONCAT_WS('\\t', {texts})"] if joined else []

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.json_text import plain_numbers
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, as_key, cut
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, KeySet, as_key, cut
 from cdc_pipeline.databases.mysql import heartbeat
 from cdc_pipeline.databases.mysql import watermark as watermarks
 from cdc_pipeline.databases.mysql.database import MySqlDatabase, RetryableStatementFailed, error_code
@@ -28,6 +28,7 @@ from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail
 
 TABLE_CHANGED = 1412  # "Table definition has changed, please retry transaction"
 MOST_SNAPSHOTS = 20
+MOST_OF_RETENTION = 0.5
 LOG_SETTINGS = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
 
 
@@ -62,7 +63,7 @@ class MySqlSnapshot(Snapshot):
         joined = joinable(shape.columns)
         return replace(shape, columns=(*joined, *(column for column in shape.columns if column not in joined)))
 
-    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
+    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange | KeySet = WHOLE_TABLE) -> int:
         joined = list(takewhile(joinable(shape.columns).__contains__, shape.columns))
         rewrites = [_REWRITTEN.get(column.canonical.kind) for column in shape.columns[len(joined) :]]
         with self.database.explained():
@@ -197,6 +198,16 @@ class MySqlSource(MySqlDatabase, Source):
             else:
                 kept = position.offset["file"] in [row[0] for row in connection.exec_driver_sql("SHOW BINARY LOGS")]
         self.require_position(kept, position, "the server has purged binary logs (see binlog_expire_logs_seconds)")
+
+    def log_problem(self, slot: str, offset: Mapping[str, Any], lag_seconds: float, most_mb: int) -> str:
+        with self.connect() as connection:
+            files = [row[0] for row in connection.exec_driver_sql("SHOW BINARY LOGS")]
+            kept = int(self.scalar(connection, "SELECT @@GLOBAL.binlog_expire_logs_seconds"))
+        if "file" in offset and offset["file"] not in files:
+            return f"The source has purged {offset['file']}, which the connector has yet to read"
+        if kept and lag_seconds > kept * MOST_OF_RETENTION:
+            return f"The source keeps its log for {kept} s, and the stream is {lag_seconds:.0f} s behind"
+        return ""
 
     def reached(self, offset: Mapping[str, Any], mark: Position) -> bool:
         """Debezium adds a statement such as TRUNCATE to the GTIDs of its offset only when the next transaction begins,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from typing import Any
 
-from cdc_pipeline.databases.mysql.watermark import binlog_order
+from cdc_pipeline.databases.mysql.watermark import file_number, gtid_parts
 from cdc_pipeline.model import Operation
 
 Place = tuple[int, int, int, bool]
@@ -40,26 +39,17 @@ class BinlogTrail:
         return cls((file, pos, row, second), data["order"], data["highest"])
 
     def repeats(self, operation: Operation, source: Mapping[str, Any], order: int = 0) -> bool:
-        place = (*binlog_order(source["file"], source["pos"]), int(source.get("row") or 0), operation != "d")
-        origin, number = _gtid(source.get("gtid"))
+        place = (file_number(source["file"]), source["pos"], source.get("row") or 0, operation != "d")
+        origin, number = gtid_parts(source.get("gtid"))
         highest = self.highest.get(origin, 0)
-        follows = order > 1 and order == self.order + 1 and number == highest
-        if self.last is not None and place <= self.last and number <= highest and not follows:
-            return True
+        if self.last is not None and place <= self.last and number <= highest:
+            follows = order > 1 and order == self.order + 1 and number == highest
+            if not follows:
+                return True
         self.last, self.order = place, order
-        if origin:
-            self.highest[origin] = max(number, highest)
+        if origin and number > highest:
+            self.highest[origin] = number
         return False
 
     def to_text(self) -> str | None:
         return None if self.last is None else json.dumps(asdict(self))
-
-
-@lru_cache(maxsize=8)  # the events of one transaction have one
-def _gtid(text: str | None) -> tuple[str, int]:
-    """Origin and number, of MySQL's `uuid[:tag]:number` or MariaDB's `domain-server-number`; no origin, and 0, without
-    one."""
-    if not text:
-        return "", 0
-    origin, _, number = text.rpartition(":" if ":" in text else "-")
-    return origin, int(number)

@@ -6,7 +6,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from cdc_pipeline.model import Watermark
@@ -28,12 +28,15 @@ class GtidSet:
                 first, _, last = part.partition("-")
                 self.intervals.setdefault(origin, []).append((int(first), int(last or first)))
         self.intervals = {origin: _joined(intervals) for origin, intervals in self.intervals.items()}
+        self.contains = lru_cache(maxsize=8)(
+            self._contains
+        )  # asked for each event, and those of a transaction have one
 
-    def contains(self, gtid: str) -> bool:
-        origin, _, number = gtid.lower().rpartition(":")
+    def _contains(self, gtid: str) -> bool:
+        origin, number = gtid_parts(gtid)
         intervals = self.intervals.get(origin, [])
-        index = bisect_right(intervals, (int(number), 2**63)) - 1
-        return index >= 0 and intervals[index][1] >= int(number)
+        index = bisect_right(intervals, (number, 2**63)) - 1
+        return index >= 0 and intervals[index][1] >= number
 
     def includes(self, other: GtidSet) -> bool:
         """Whether every transaction of the other set is in this one."""
@@ -46,6 +49,16 @@ class GtidSet:
             for origin, intervals in other.intervals.items()
             for first, last in intervals
         )
+
+
+@lru_cache(maxsize=8)  # asked twice for each event, and the events of one transaction have one
+def gtid_parts(gtid: str | None) -> tuple[str, int]:
+    """Origin and number, of MySQL's `uuid[:tag]:number` or MariaDB's `domain-server-number`; no origin, and 0, without
+    one."""
+    if not gtid:
+        return "", 0
+    origin, _, number = gtid.lower().rpartition(":" if ":" in gtid else "-")
+    return origin, int(number)
 
 
 def _joined(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -79,8 +92,12 @@ class BinlogWatermark:
     file: str
     pos: int
 
+    @cached_property
+    def order(self) -> tuple[int, int]:
+        return binlog_order(self.file, self.pos)
+
     def holds(self, source: Mapping[str, Any]) -> bool:
-        return binlog_order(source["file"], source["pos"]) < binlog_order(self.file, self.pos)
+        return binlog_order(source["file"], source["pos"]) < self.order
 
     def to_text(self) -> str:
         return json.dumps({"file": self.file, "pos": self.pos})
@@ -88,11 +105,11 @@ class BinlogWatermark:
 
 def binlog_order(file: str, pos: int) -> tuple[int, int]:
     """A binlog position as something that compares: files are numbered, `binlog.000009` before `binlog.000010`."""
-    return _file_number(file), int(pos)
+    return file_number(file), int(pos)
 
 
 @lru_cache(maxsize=8)  # asked twice for each event, and nearly all are of one file
-def _file_number(file: str) -> int:
+def file_number(file: str) -> int:
     return int(file.rpartition(".")[2])
 
 

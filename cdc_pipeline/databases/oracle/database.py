@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from hashlib import md5
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, event, text
@@ -14,6 +13,7 @@ from cdc_pipeline.databases.database import Database, statement_failed
 from cdc_pipeline.databases.oracle import reader
 from cdc_pipeline.databases.oracle.dialect import OracleDialect
 from cdc_pipeline.databases.oracle.texts import are_long, comparable
+from cdc_pipeline.databases.row_hash import row_hash as hash_of
 from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable
 from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
 
@@ -115,9 +115,8 @@ class OracleDatabase(Database):
     def default_schema(self) -> str:
         return (self.url.username or "").upper()
 
-    def is_empty(self, table: TableId) -> bool:
-        with self.connect() as connection:
-            return self.scalar(connection, f"SELECT 1 FROM {self.dialect.table(table)} FETCH FIRST 1 ROW ONLY") is None
+    def is_empty(self, connection: Connection, table: TableId) -> bool:
+        return self.scalar(connection, f"SELECT 1 FROM {self.dialect.table(table)} FETCH FIRST 1 ROW ONLY") is None
 
     def common_checks(self, connection: Connection, role: str) -> list[Check]:
         """What is asked of a source and of a target alike."""
@@ -200,7 +199,7 @@ class OracleDatabase(Database):
         with self.explained(), self.connect() as connection:
             for batch in reader.batches(connection, sql, {}):
                 for row in batch:
-                    yield tuple(map(_text, row[: len(key)])), _row_hash(list(map(_text, row[len(key) :])))
+                    yield tuple(map(_text, row[: len(key)])), hash_of(map(_text, row[len(key) :]))
 
 
 def _text(value: Any) -> str | None:
@@ -211,12 +210,7 @@ def _text(value: Any) -> str | None:
 
 
 def _bucket_of(key: Sequence[str | None], row_hash: str, digits: int) -> str:
-    return (_row_hash(key) if key else row_hash)[:digits]
-
-
-def _row_hash(texts: Sequence[str | None]) -> str:
-    joined = "".join("N" if text is None else f"{len(text)}:{text}" for text in texts)
-    return md5(joined.encode(), usedforsecurity=False).hexdigest()
+    return (hash_of(key) if key else row_hash)[:digits]
 
 
 def prepare_session(connection: Any, _record: Any) -> None:

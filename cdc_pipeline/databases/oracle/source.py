@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases import copy_text
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, as_key, cut
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, KeySet, as_key, cut
 from cdc_pipeline.databases.oracle import reader
 from cdc_pipeline.databases.oracle.database import OracleDatabase
 from cdc_pipeline.databases.oracle.grants import PACKAGES, VIEWS, Grants
@@ -61,7 +61,7 @@ class OracleSnapshot(Snapshot):
             row = connection.exec_driver_sql(cut(self.database.dialect, shape, after, rows)).first()
         return as_key(row)
 
-    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
+    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange | KeySet = WHOLE_TABLE) -> int:
         renderers = [reader.renderer(column) for column in shape.columns]
         count = 0
         with self.database.explained(), self.database.connect() as connection:
@@ -73,7 +73,7 @@ class OracleSnapshot(Snapshot):
 
 
 class OracleSource(OracleDatabase, Source):
-    def flashback(self, shape: TableShape, keys: KeyRange = WHOLE_TABLE) -> str:
+    def flashback(self, shape: TableShape, keys: KeyRange | KeySet = WHOLE_TABLE) -> str:
         return self.dialect.select(shape, keys, at=" AS OF SCN :scn")
 
     def tell_salt(self, connection: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import Connection, text
 
 from cdc_pipeline.databases.copy_text import without_control_escapes
-from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, as_key, cut
+from cdc_pipeline.databases.key_ranges import WHOLE_TABLE, Key, KeyRange, KeySet, as_key, cut
 from cdc_pipeline.databases.postgresql.catalogue import unpublished
 from cdc_pipeline.databases.postgresql.database import LOCK_NOT_AVAILABLE, PostgreSqlDatabase
 from cdc_pipeline.databases.postgresql.definition import VERSION_18, server_version
@@ -25,6 +25,7 @@ from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail
 
 # A lock that waits makes later statements of the table wait behind it, so it may wait only this long at a time.
 LOCK_WAIT_SECONDS = 2
+LEAST_LEFT = 0.25  # of what a slot holds: room for so much more, or people are told
 ORDERLY = 0.5  # a correlation of keys and places from which on a range is read in less than a walk through all
 
 
@@ -55,7 +56,7 @@ class PostgreSqlSnapshot(Snapshot):
         row = self.connection.exec_driver_sql(cut(self.database.dialect, shape, after, rows)).first()
         return as_key(row)
 
-    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange = WHOLE_TABLE) -> int:
+    def copy_to(self, shape: TableShape, file: BinaryIO, keys: KeyRange | KeySet = WHOLE_TABLE) -> int:
         with self.database.explained(), closing(self.connection.connection.cursor()) as cursor:
             select = self.database.dialect.select(shape, keys)
             cursor.copy_expert(f"COPY ({select}) TO STDOUT", _CopySink(file), size=1 << 16)  # type: ignore[attr-defined]
@@ -206,6 +207,25 @@ class PostgreSqlSource(PostgreSqlDatabase, Source):
         self.require_position(row is not None, position, f"the replication slot {slot} is gone")
         if row is not None:
             self.require_position(row[0] != "lost", position, f"slot {slot} is lost (see max_slot_wal_keep_size)")
+
+    def log_problem(self, slot: str, offset: Mapping[str, Any], lag_seconds: float, most_mb: int) -> str:
+        """`safe_wal_size` is NULL where no limit is set (max_slot_wal_keep_size)."""
+        query = text(
+            "SELECT wal_status, safe_wal_size, pg_current_wal_lsn() - restart_lsn "
+            "FROM pg_replication_slots WHERE slot_name = :slot"
+        )
+        with self.connect() as connection:
+            row = connection.execute(query, {"slot": slot}).one_or_none()
+        if row is None:
+            return f"The replication slot {slot} is gone"
+        status, left, kept = row[0], row[1], int(row[2] or 0)
+        if status in ("unreserved", "lost"):
+            return f"The source's log for slot {slot} is {status} (see max_slot_wal_keep_size)"
+        if left is not None and int(left) < kept * LEAST_LEFT:
+            return f"Slot {slot} holds {kept >> 20} MiB of the source's log, with room for {int(left) >> 20} MiB more"
+        if kept >> 20 > most_mb:
+            return f"Slot {slot} holds {kept >> 20} MiB of the source's log, more than {most_mb} MiB"
+        return ""
 
     def mark(self) -> Position:
         """A logical message: the connector reports its position even if no table changes, and it needs no table."""

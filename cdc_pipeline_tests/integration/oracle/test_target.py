@@ -122,7 +122,8 @@ def test_a_value_that_would_be_rounded_leaves_the_table_as_it_was(server: H2Targ
     table = make_table(shape)
     with server.connect() as connection, pytest.raises(LoadRefused, match="38 digits"), connection.begin():
         server.load(connection, table, [("n", ColumnType(Kind.DECIMAL))], BytesIO(b"1\n" + b"9" * 39 + b"\n"))
-    assert server.is_empty(table)
+    with server.connect() as connection:
+        assert server.is_empty(connection, table)
 
 
 # -- the merge --------------------------------------------------------------------------------------------------------

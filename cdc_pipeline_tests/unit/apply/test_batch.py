@@ -160,9 +160,12 @@ def test_a_change_of_the_tables_columns_is_named() -> None:
         built(KEYED, event(CREATE, after=changed))
 
 
+WRONG = {**image(1), "name": 5}
+
+
 @pytest.mark.parametrize("shape", [KEYED, KEYLESS])
 @pytest.mark.parametrize(
-    "bad", [event(CREATE), event(UPDATE), event(CREATE, after={**image(1), "name": 5}), event(CREATE, after={"id": 1})]
+    "bad", [event(CREATE), event(UPDATE), event(CREATE, after={**image(1), "id": "x"}), event(CREATE, after={"id": 1})]
 )
 def test_an_event_that_is_refused_leaves_the_batch_as_it_was(shape: TableShape, bad: ChangeEvent) -> None:
     builder = BatchBuilder(shape, UNAVAILABLE)
@@ -171,6 +174,29 @@ def test_an_event_that_is_refused_leaves_the_batch_as_it_was(shape: TableShape, 
         builder.add(bad)
     assert builder.build() == built(shape, event(CREATE, after=image(2)))
     assert (builder.inserted, builder.updated, builder.deleted) == (1, 0, 0)
+
+
+def test_a_value_that_cannot_be_written_counts_where_it_is_the_last_of_its_row() -> None:
+    with pytest.raises(ValueNotRepresentable, match=r"name.*5"):
+        built(KEYED, event(CREATE, after=image(2)), event(CREATE, after=WRONG))
+    assert built(KEYED, event(CREATE, after=WRONG), event(UPDATE, after=image(1))).rows == [("1", "x", "\\x00")]
+    assert built(KEYED, event(CREATE, after=WRONG), event(DELETE, before=image(1))).deletes == [("1",)]
+    with pytest.raises(ValueNotRepresentable, match=r"name.*5"):
+        built(KEYED, event(CREATE, after=WRONG), event(UPDATE, after={**image(1), "blob": UNAVAILABLE}))
+
+
+@pytest.mark.parametrize("name", ["x", None, UNAVAILABLE])
+@pytest.mark.parametrize("order", [("id", "name", "blob"), ("blob", "id", "name")])
+def test_rows_of_a_batch_are_the_same_in_whatever_order_an_image_lists_them(name: Any, order: tuple[str, ...]) -> None:
+    """Rows that come as the table has its columns are made of whole columns; all others one by one."""
+    rows = [{"id": number, "name": name if number % 2 else "other", "blob": "00"} for number in range(4)]
+    batch = built(KEYED, *[event(UPDATE, after={column: row[column] for column in order}) for row in rows])
+    expected = {"0": ("0", "other", "\\x00"), "2": ("2", "other", "\\x00")}
+    if name == UNAVAILABLE:
+        assert batch.partials == {("id", "blob"): [("1", "\\x00"), ("3", "\\x00")]}
+    else:
+        expected |= {"1": ("1", name, "\\x00"), "3": ("3", name, "\\x00")}
+    assert {row[0]: row for row in batch.rows} == expected
 
 
 # -- tables without a key -----------------------------------------------------------------------------------------

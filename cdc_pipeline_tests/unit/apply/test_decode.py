@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from cdc_pipeline.apply.decode import decode
+import cdc_pipeline
+from cdc_pipeline.apply.decode import SourceBlock, decode
 from cdc_pipeline.errors import EventNotUnderstood
 from cdc_pipeline.model import ChangeEvent, Operation
 
@@ -68,3 +71,18 @@ def test_large_and_unicode_values_arrive_unchanged() -> None:
 def test_what_is_no_change_event_is_named_with_its_place(key: bytes | None, value: bytes) -> None:
     with pytest.raises(EventNotUnderstood, match=r"^Event at shop\.users \[3\] offset 42 cannot be read: not a D"):
         decode("shop.users", 3, 42, key, value)
+
+
+def test_an_image_that_cannot_be_read_is_named_when_it_is_asked_for() -> None:
+    event = decode("shop.users", 3, 42, None, b'{"op":"d","before":{"name":"\xff"},"source":{}}')
+    assert event is not None
+    assert event.before is not None
+    with pytest.raises(EventNotUnderstood, match=r"^Event at shop\.users \[3\] offset 42 cannot be read"):
+        event.before["name"]
+
+
+def test_all_that_is_asked_of_the_source_block_is_read() -> None:
+    """`get` would find nothing of what decode passes over, and nobody would notice."""
+    files = Path(cdc_pipeline.__file__).parent.rglob("*.py")
+    asked = {name for file in files for name in re.findall(r'\bsource(?:\[|\.get\()"(\w+)"', file.read_text())}
+    assert {"gtid", "lsn", "commit_scn"} < asked <= SourceBlock.__annotations__.keys()

@@ -58,7 +58,26 @@ def test_one_replication_is_one_group(folder: Path) -> None:
     assert {sensor.name for sensor in definitions.sensors or ()} == {
         "shop_keep_consuming",
         "shop_register_when_copied",
+        "shop_look_after",
+        "shop_tell_of_failures",
+        "shop_tell_of_resyncs",
     }
+    assert {schedule.name for schedule in definitions.schedules or ()} == {
+        "shop_verify_by_the_clock",
+        "shop_count_by_the_clock",
+    }
+
+
+def test_a_table_says_where_it_lies_and_whose_it_is(folder: Path) -> None:
+    write(folder, "my shop", "users, {orders: {target: sales.orders}}")
+    with (folder / "my shop.yaml").open("a") as file:
+        file.write('\nowners: ["team:data"]\n')
+    graph = load_definitions(folder).resolve_asset_graph()
+    orders = graph.get(dg.AssetKey(["target", "dwh", "sales", "orders"]))
+    assert orders.metadata["dagster/relation_identifier"] == "dwh.sales.orders"
+    assert (list(orders.owners), orders.tags["cdc_pipeline/replication"]) == (["team:data"], "my_shop")
+    source = graph.get(dg.AssetKey(["source", "shop", "users"]))
+    assert source.metadata["dagster/relation_identifier"] == "shop.users"
 
 
 def test_no_secret_is_shown(folder: Path) -> None:

@@ -77,9 +77,12 @@ class Recorder:
         return _Result(answer)
 
     def execute(self, clause: Any, values: Any = None) -> _Result:
-        if values:
+        how: dict[str, Any] = {"compile_kwargs": {"render_postcompile": True}}
+        if values and clause.is_dml:
+            how["column_keys"] = list(values)
+        elif values:
             clause = clause.params(**values)
-        compiled = clause.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        compiled = clause.compile(dialect=_DIALECT, **how)
         return self.exec_driver_sql(str(compiled), values)
 
 

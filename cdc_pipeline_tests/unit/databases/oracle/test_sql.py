@@ -139,7 +139,7 @@ def test_every_statement_of_the_source_parses(monkeypatch: pytest.MonkeyPatch) -
     opened.tables()
     opened.shapes([shape.table])
     opened.count(shape.table)
-    opened.is_empty(shape.table)
+    opened.is_empty(opened.connect(), shape.table)
     rows = opened.dialect.replicated(shape)
     opened.checksum(rows, columns)
     opened.bucket_sums(rows, columns, shape.key, 3)
