@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection, NullPool, create_engine
 
+from cdc_pipeline.databases.mysql.source import MySqlSource
 from cdc_pipeline.local.stack import Endpoints
+from cdc_pipeline.model import TableId
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import TableState
+from cdc_pipeline_tests.acceptance.test_kills import wait_until
 from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 
@@ -124,6 +127,46 @@ def test_without_gtids_positions_of_the_binary_log_tell_the_same(scenario: MakeS
     replication.consume(until_caught_up=True)
     shop.assert_equal(replication)
     assert {(record.watermark or "")[:8] for record in replication.parts.state.table_records().values()} == {'{"file":'}
+
+
+@pytest.fixture
+def slow_commits(stack: Endpoints) -> Iterator[None]:
+    """A transaction stands in MySQL's log for a second before the engine has committed it."""
+    with create_engine(stack.mysql or "", isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+        connection.exec_driver_sql("SET GLOBAL binlog_group_commit_sync_delay = 1000000")
+        yield
+        connection.exec_driver_sql("SET GLOBAL binlog_group_commit_sync_delay = 0")
+
+
+@pytest.mark.usefixtures("slow_commits")
+@pytest.mark.parametrize("gtids", [True, False])
+def test_what_is_being_committed_is_not_lost_where_the_table_cannot_be_locked(
+    scenario: MakeScenario, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, gtids: bool
+) -> None:
+    if not gtids:
+        request.getfixturevalue("gtids_optional")
+    shop = scenario("mysql", "postgresql")
+    create_tables(shop)
+    replication = shop.replication("accounts")
+    lock, insert = MySqlSource._locked, "INSERT INTO accounts VALUES (1000, 'in flight', 1.00, NULL)"
+    writer = threading.Thread(target=shop.run, args=("source", insert))
+    place = "SHOW MASTER STATUS"
+
+    def withheld(self: MySqlSource, connection: Connection, table: TableId) -> bool:
+        if writer.ident is not None:
+            return lock(self, connection, table)
+        before = shop.rows("source", place)
+        writer.start()
+        wait_until(lambda: shop.rows("source", place) != before, "in the log")
+        return False
+
+    monkeypatch.setattr(MySqlSource, "_locked", withheld)
+    _copy(replication)
+    writer.join()
+    replication.register()
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
+    assert shop.rows("target", f"SELECT owner FROM {shop.target_table('accounts')} WHERE id = 1000") == [("in flight",)]
 
 
 def test_a_consumer_that_claims_a_table_just_before_its_copy_gives_it_up(

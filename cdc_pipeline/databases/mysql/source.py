@@ -233,7 +233,9 @@ class MySqlSource(MySqlDatabase, Source):
         (measured: 59 of 150 snapshots wrong). If a long transaction withholds the lock, a table with a key takes one
         snapshot and a low watermark instead: events that the snapshot holds already are then applied again, to the
         same rows. A table without a key has nothing that makes that harmless, so it waits; and where whole transactions
-        are applied, a reader would see halves of them meanwhile.
+        are applied, a reader would see halves of them meanwhile. Without GTIDs, too, it waits: a transaction is in the
+        GTID set once the engine has committed it, but in the log before that, so a position that was read before the
+        snapshot is not a low one.
         """
         with ExitStack() as stack:
             readers = []
@@ -273,8 +275,8 @@ class MySqlSource(MySqlDatabase, Source):
         with self.connect() as connection:
             connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}")
             while not self._locked(connection, shape.table):
-                if shape.key and not self.needs_exact_watermark:
-                    low = self._watermark_now(connection)
+                low = self._watermark_now(connection)
+                if shape.key and not self.needs_exact_watermark and isinstance(low, GtidWatermark):
                     readers[0].start_snapshot()
                     return readers[:1], low
                 time.sleep(LOCK_WAIT_SECONDS)  # let the writers that queued behind the lock pass
