@@ -24,10 +24,28 @@ def complete(
     """Indexes and numbering of one table, or of the shadow that will take its place. Returns notes on what differs from
     the source's."""
     made_in = made_in or table.target
+    notes = list(definition.notes)
+    if definition.indexes:
+        notes += _make_indexes(target, table, shape, definition, made_in)
+    if definition.identities:
+        _advance_sequences(target, made_in, definition.identities)
+    notes += [
+        f"foreign key {key.name}: MySQL does not log the rows that its {key.unlogged} changes, so they differ in the "
+        "target until the table is synced again"
+        for key in definition.foreign_keys
+        if key.unlogged
+    ]
+    return notes
+
+
+def _make_indexes(
+    target: Target, table: Replicated, shape: TableShape, definition: Definition, made_in: TableId
+) -> list[str]:
+    """Returns notes on those that are left out, or are not quite the source's."""
     there = target.shape(made_in)
     if there is None:
         raise CdcPipelineError(reason=f"target table {table.target} is gone; copy {table.source} again")
-    notes = list(definition.notes)
+    notes = []
     for index in definition.indexes:
         planned, note = target.definer.plan(index, definition.family, shape, there)
         if planned is None:
@@ -38,13 +56,6 @@ def complete(
         failed = _make_index(target, table.target, made_in, planned, [other.name for other in definition.indexes])
         if failed:
             notes.append(f"index {index.name} left out: {failed}")
-    _advance_sequences(target, made_in, definition.identities)
-    notes += [
-        f"foreign key {key.name}: MySQL does not log the rows that its {key.unlogged} changes, so they differ in the "
-        "target until the table is synced again"
-        for key in definition.foreign_keys
-        if key.unlogged
-    ]
     return notes
 
 

@@ -122,25 +122,28 @@ class Copier:
             self.say(f"{table.source}: another copy of it is on its way; waits for that to end")
 
         with swaps.alone(self.state, table.source, on_wait):
-            swaps.settle(self.state, self.state.table_record(table.source))
-            self.target.replacer.clear(table.target)
-            return self._copy(table, force=force, adopt=adopt)
-
-    def _copy(self, table: Replicated, *, force: bool, adopt: bool) -> CopyResult:
-        source = self.source.shapes([table.source])[table.source]
-        if self.ignores_changes and not force:
             record = self.state.table_record(table.source)
-            if record.shape and record.state in _STREAMS and not_common(record.shape, source):
+            if record.swap:
+                swaps.settle(self.state, record)
+                record = self.state.table_record(table.source)
+            self.target.replacer.clear(table.target)
+            return self._copy(table, record, force=force, adopt=adopt)
+
+    def _copy(self, table: Replicated, record: TableRecord, *, force: bool, adopt: bool) -> CopyResult:
+        with self.source.connect() as connection:
+            source = self.source.read_shapes(connection, [table.source])[table.source]
+            if self.ignores_changes and not force and record.state in _STREAMS and record.shape:
                 left = common(record.shape, source)
-                if filter_columns(left) == filter_columns(record.shape):  # else its rows cannot be counted
+                can_be_counted = filter_columns(left) == filter_columns(record.shape)
+                if can_be_counted and not_common(record.shape, source):
                     return self._skip(table, record, left)
-        shape = project(source, table.choices)
-        definition = self.source.definition(shape)
-        notes = self._ensure_target(table, shape, definition)
-        source_rows, target_rows = self.source.count_replicated(shape), self.target.count(table.target)
+            shape = project(source, table.choices)
+            definition = self.source.read_definition(connection, shape)
+        notes, is_new = self._ensure_target(table, shape, definition)
+        source_rows = self.source.count_replicated(shape)
+        target_rows = 0 if is_new else self.target.count(table.target)
         self.say(f"{table.source}: Source table has {source_rows} rows")
         self.say(f"{table.source}: Target table already has {target_rows} rows")
-        record = self.state.table_record(table.source)
         if adopt and record.state not in HAS_WATERMARK:
             return self._adopt(table, shape, source_rows, target_rows)
         # One whose re-sync was killed was asked for one.
@@ -158,7 +161,7 @@ class Copier:
                 phases=record.phases,
             )  # fmt: skip
         else:
-            result = self._load(table, shape, source_rows, target_rows)
+            result = self._load(table, record, shape, source_rows, target_rows)
         return self._complete(result, shape, definition, notes)
 
     def _skip(self, table: Replicated, record: TableRecord, shape: TableShape) -> CopyResult:
@@ -166,19 +169,19 @@ class Copier:
         rows = self.source.count_replicated(shape), self.target.count(table.target)
         return CopyResult(table, "skipped", *rows, watermark=record.watermark or "", shape=shape)
 
-    def _ensure_target(self, table: Replicated, shape: TableShape, definition: Definition) -> list[str]:
-        """Make the target table if there is none. Returns notes on what it goes without."""
+    def _ensure_target(self, table: Replicated, shape: TableShape, definition: Definition) -> tuple[list[str], bool]:
+        """Make the target table if there is none. Returns notes on what it goes without, and whether it is new."""
         with self.target.connect() as connection:
             self.state.lock_topic(connection, table.topic)  # another copy may be about to make it too
-            there = self.target.shape(table.target)
-            notes = []
+            there = self.target.read_shapes(connection, [table.target]).get(table.target)
+            notes: list[str] = []
             if there is None:
                 definer = self.target.definer
                 notes = definer.create_table(self.target, connection, table.target, shape, definition)
             elif lacking := definition.generated.keys() - set(self.target.definition(there).computed):
                 raise GeneratedColumnMissing(table=table.target, columns=", ".join(sorted(lacking)))
             connection.commit()
-        return notes
+        return notes, there is None
 
     def _complete(
         self, result: CopyResult, shape: TableShape, definition: Definition, notes: Sequence[str]
@@ -226,12 +229,13 @@ class Copier:
 
         return on_rows
 
-    def _load(self, table: Replicated, shape: TableShape, source_rows: int, target_rows: int) -> CopyResult:
+    def _load(
+        self, table: Replicated, record: TableRecord, shape: TableShape, source_rows: int, target_rows: int
+    ) -> CopyResult:
         started = time.monotonic()
         self._take_from_consumer(table)
         ends = self._topic_ends(table)
         load = Load(self.source, self.target, self.state, self.say, table, shape, ends, self.cutting)
-        record = self.state.table_record(table.source)
         done, watermark = load.run(record, source_rows, target_rows, self._reporter(table, source_rows))
         seconds = time.monotonic() - started
         self.on_progress(table.source, done.rows, done.rows)

@@ -132,9 +132,16 @@ class Database(ABC):
     def tables(self) -> list[TableId]:
         """The tables that this login may see, without those that belong to the system or to us."""
 
-    @abstractmethod
     def shapes(self, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
         """The shapes of those of these tables that exist (and that this login may see)."""
+        if not tables:
+            return {}
+        with self.connect() as connection:
+            return self.read_shapes(connection, tables)
+
+    @abstractmethod
+    def read_shapes(self, connection: Connection, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
+        """`shapes`, as the caller's session sees them; of one table at least."""
 
     def shape(self, table: TableId) -> TableShape | None:
         return self.shapes([table]).get(table)
@@ -142,7 +149,11 @@ class Database(ABC):
     def definition(self, shape: TableShape) -> Definition:
         """What the table has besides its columns and its key."""
         with self.connect() as connection:
-            return self.definer.read(self, connection, shape)
+            return self.read_definition(connection, shape)
+
+    def read_definition(self, connection: Connection, shape: TableShape) -> Definition:
+        """`definition`, as the caller's session sees it."""
+        return self.definer.read(self, connection, shape)
 
     def count(self, table: TableId) -> int:
         with self.connect() as connection:

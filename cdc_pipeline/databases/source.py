@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from cdc_pipeline.databases.database import Database
 from cdc_pipeline.databases.definition import Definition
@@ -75,9 +75,9 @@ class Source(Database):
         with self.connect() as connection:
             return int(self.scalar(connection, sql))
 
-    def definition(self, shape: TableShape) -> Definition:
+    def read_definition(self, connection: Connection, shape: TableShape) -> Definition:
         """What the target can have of it, where the owner chose to replicate something else than the table itself."""
-        return carried(super().definition(of_source(shape)), shape)
+        return carried(super().read_definition(connection, of_source(shape)), shape)
 
     @abstractmethod
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]: ...

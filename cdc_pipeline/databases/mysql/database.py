@@ -9,7 +9,7 @@ from typing import Any
 
 import pymysql
 from pymysql.constants import CR
-from sqlalchemy import Engine, bindparam, event, text
+from sqlalchemy import Connection, Engine, bindparam, event, text
 
 from cdc_pipeline.databases.database import ISOLATION_LEVEL, Database, statement_failed
 from cdc_pipeline.databases.mysql.definition import MySqlDefiner
@@ -139,7 +139,7 @@ class MySqlDatabase(Database):
         with self.connect() as connection:
             return [TableId(*row) for row in connection.execute(query, {"ours": _OURS})]
 
-    def shapes(self, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
+    def read_shapes(self, connection: Connection, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
         wanted = set(tables)
         query = text(
             "SELECT table_schema, table_name, column_name, column_type, is_nullable, column_default, extra, "
@@ -148,13 +148,10 @@ class MySqlDatabase(Database):
             "ORDER BY table_schema, table_name, ordinal_position"
         ).bindparams(bindparam("schemas", expanding=True), bindparam("names", expanding=True))
         names = {"schemas": sorted({t.schema for t in wanted}), "names": sorted({t.name for t in wanted})}
-        if not wanted:
-            return {}
         columns: dict[TableId, list[Column]] = {}
-        with self.connect() as connection:
-            for schema, table, *column in connection.execute(query, names):
-                columns.setdefault(TableId(schema, table), []).append(self._column(*column))
-            keys = self._keys(connection, names)
+        for schema, table, *column in connection.execute(query, names):
+            columns.setdefault(TableId(schema, table), []).append(self._column(*column))
+        keys = self._keys(connection, names)
         return {t: TableShape(t, tuple(c), keys.get(t, ())) for t, c in columns.items() if t in wanted}
 
     def _column(

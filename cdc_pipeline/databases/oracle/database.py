@@ -131,24 +131,21 @@ class OracleDatabase(Database):
         with self.connect() as connection:
             return [TableId(*row) for row in connection.exec_driver_sql(TABLES)]
 
-    def shapes(self, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
-        if not tables:
-            return {}
+    def read_shapes(self, connection: Connection, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
         wanted = set(tables)
         names = {"schemas": sorted({t.schema for t in wanted}), "names": sorted({t.name for t in wanted})}
         binds = (bindparam("schemas", expanding=True), bindparam("names", expanding=True))
         columns: dict[TableId, list[Column]] = {}
         keys: dict[TableId, tuple[str, ...]] = {}
-        with self.connect() as connection:
-            for schema, table, name, *type, nullable, default in connection.execute(
-                text(COLUMNS).bindparams(*binds), names
-            ):
-                declared, may_be_null = declared_type(*type), nullable == "Y"
-                canonical = self.dialect.canonical_type(declared)
-                column = Column(name, declared, canonical, may_be_null, bool(default) or may_be_null)
-                columns.setdefault(TableId(schema, table), []).append(column)
-            for schema, table, column in connection.execute(text(KEYS).bindparams(*binds), names):
-                keys[TableId(schema, table)] = (*keys.get(TableId(schema, table), ()), column)
+        for schema, table, name, *type, nullable, default in connection.execute(
+            text(COLUMNS).bindparams(*binds), names
+        ):
+            declared, may_be_null = declared_type(*type), nullable == "Y"
+            canonical = self.dialect.canonical_type(declared)
+            column = Column(name, declared, canonical, may_be_null, bool(default) or may_be_null)
+            columns.setdefault(TableId(schema, table), []).append(column)
+        for schema, table, column in connection.execute(text(KEYS).bindparams(*binds), names):
+            keys[TableId(schema, table)] = (*keys.get(TableId(schema, table), ()), column)
         return {t: TableShape(t, tuple(c), keys.get(t, ())) for t, c in columns.items() if t in wanted}
 
     # -- hashes of long rows ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg2
-from sqlalchemy import bindparam, text
+from sqlalchemy import Connection, bindparam, text
 
 from cdc_pipeline.databases.database import Database, statement_failed
 from cdc_pipeline.databases.postgresql.catalogue import UNPUBLISHED
@@ -88,9 +88,7 @@ class PostgreSqlDatabase(Database):
         with self.connect() as connection:
             return [TableId(*row) for row in connection.exec_driver_sql(query)]
 
-    def shapes(self, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
-        if not tables:
-            return {}
+    def read_shapes(self, connection: Connection, tables: Sequence[TableId]) -> dict[TableId, TableShape]:
         wanted = set(tables)
         query = text(
             "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, "
@@ -105,15 +103,12 @@ class PostgreSqlDatabase(Database):
         names = {"schemas": sorted({t.schema for t in wanted}), "names": sorted({t.name for t in wanted})}
         columns: dict[TableId, list[Column]] = {}
         keys: dict[TableId, dict[int, str]] = {}
-        with self.connect() as connection:
-            for schema, table, name, declared, nullable, default, base, category, place in connection.execute(
-                query, names
-            ):
-                canonical = self._canonical_type(base, category)
-                column = Column(name, declared, canonical, nullable, default or nullable)
-                columns.setdefault(TableId(schema, table), []).append(column)
-                if place >= 0:
-                    keys.setdefault(TableId(schema, table), {})[place] = name
+        for schema, table, name, declared, nullable, default, base, category, place in connection.execute(query, names):
+            canonical = self._canonical_type(base, category)
+            column = Column(name, declared, canonical, nullable, default or nullable)
+            columns.setdefault(TableId(schema, table), []).append(column)
+            if place >= 0:
+                keys.setdefault(TableId(schema, table), {})[place] = name
         return {
             table: TableShape(table, tuple(c), tuple(name for _, name in sorted(keys.get(table, {}).items())))
             for table, c in columns.items()
