@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO
+from io import BufferedReader, RawIOBase
+from typing import Any, BinaryIO, cast
 
 Rewrite = Callable[[bytes], bytes]
+
+CHUNK_BYTES = 1 << 18
+SAMPLED_ROWS = 32
 
 NULL = b"\\N"
 NULL_TEXT = NULL.decode()
@@ -24,6 +28,39 @@ def escape(value: bytes) -> bytes:
     if _SPECIAL.search(value) is None:
         return value
     return _SPECIAL.sub(lambda match: _ESCAPES[match[0]], value)
+
+
+def as_file(rows: Sequence[Sequence[str | None]]) -> BinaryIO:
+    """A file of these rows as COPY text, which is made while it is read. It has no descriptor."""
+    return cast(BinaryIO, BufferedReader(_Rendered(rows), CHUNK_BYTES))
+
+
+class _Rendered(RawIOBase):
+    """A chunk at a time: of values of a megabyte each, the copies that are made on the way to one text of all of them
+    took longer than the target (measured: 64 of them 150 ms, in chunks 10)."""
+
+    def __init__(self, rows: Sequence[Sequence[str | None]]) -> None:
+        self._chunks = _chunks(rows)
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            self._left = memoryview(next(self._chunks, b""))
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+
+def _chunks(rows: Sequence[Sequence[str | None]]) -> Iterator[bytes]:
+    some = rows[:: len(rows) // SAMPLED_ROWS + 1]
+    bytes_of_some = sum(len(text) for row in some for text in row if text)
+    at_a_time = CHUNK_BYTES * len(some) // (bytes_of_some + 1) or 1
+    for start in range(0, len(rows), at_a_time):
+        yield render(rows[start : start + at_a_time])
 
 
 def render(rows: Iterable[Sequence[str | None]]) -> bytes:

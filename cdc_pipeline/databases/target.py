@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
 from typing import BinaryIO
 
 from sqlalchemy import Connection
@@ -48,7 +47,7 @@ class Target(Database):
         self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: BinaryIO
     ) -> int:
         """Bulk load COPY text; returns how many rows. `columns` are the target's names, with the canonical types of
-        what is in the file; the file is in memory or has a descriptor."""
+        what is in the file, which is read once, from where it stands."""
 
     @abstractmethod
     def load_method(self) -> str:
@@ -148,7 +147,7 @@ class Writer:
                 columns += [(origin, types[name]) for origin, name in _origins(batch.shape).items()]
                 rows = list(_with_origins(batch, rows))
             try:
-                self.target.load(self.connection, TableId("", stage), columns, BytesIO(copy_text.render(rows)))
+                self.target.load(self.connection, TableId("", stage), columns, copy_text.as_file(rows))
             except LoadRefused as error:
                 row = rows[int(str(error.fields["row"])) - 1]
                 raise value_refused(error, table, batch.shape, [name for name, _ in columns], row) from error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from io import BytesIO
+from contextlib import ExitStack
+from io import UnsupportedOperation
 from typing import BinaryIO
 
 from sqlalchemy import Connection
 
-from cdc_pipeline.databases import frames
+from cdc_pipeline.databases import copy_text, frames
 from cdc_pipeline.databases.mysql.database import MySqlDatabase, error_code
 from cdc_pipeline.databases.mysql.dialect import load_data
 from cdc_pipeline.databases.mysql.replacer import MySqlReplacer
@@ -52,13 +54,16 @@ class MySqlTarget(MySqlDatabase, Target):
     ) -> int:
         if not self._bulk_allowed(connection):
             return frames.load(connection, table, columns, file)
-        # The driver opens a file by name, and any descriptor has one: a pipe's, or a spooled batch of events'.
-        if not isinstance(file, BytesIO):
-            return self._load_data(connection, table, columns, f"/dev/fd/{file.fileno()}")
-        with tempfile.TemporaryFile() as spool:
-            spool.write(file.getbuffer())
-            spool.seek(0)
-            return self._load_data(connection, table, columns, f"/dev/fd/{spool.fileno()}")
+        with ExitStack() as stack:
+            # The driver opens a file by name, and any descriptor has one: a pipe's, or a spooled batch of events'.
+            try:
+                descriptor = file.fileno()
+            except UnsupportedOperation:
+                spool = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(file, spool, copy_text.CHUNK_BYTES)
+                spool.seek(0)
+                descriptor = spool.fileno()
+            return self._load_data(connection, table, columns, f"/dev/fd/{descriptor}")
 
     def _load_data(
         self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], name: str

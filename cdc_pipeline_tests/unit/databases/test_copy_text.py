@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_pipeline.databases.copy_text import escape, parse, render, without_control_escapes
+from cdc_pipeline.databases.copy_text import CHUNK_BYTES, as_file, escape, parse, render, without_control_escapes
 
 values = st.none() | st.text() | st.text(alphabet="\\\t\n\r\b\f\vNtnrbfv")
 rows = st.lists(st.lists(values, min_size=3, max_size=3), max_size=5)
@@ -26,6 +26,35 @@ def test_rows_come_back_as_they_were(rows: list[list[str | None]]) -> None:
 @given(rows)
 def test_a_row_is_one_line(rows: list[list[str | None]]) -> None:
     assert render(rows).count(b"\n") == len(rows)
+
+
+@given(rows)
+def test_a_file_of_rows_is_their_text(rows: list[list[str | None]]) -> None:
+    assert as_file(rows).read() == render(rows)
+
+
+@pytest.mark.parametrize("length", [100, 3 * CHUNK_BYTES])
+def test_a_file_of_many_bytes_is_their_text_however_it_is_read(length: int) -> None:
+    rows = [[str(number), None, "é\t" * length] for number in range(4 * CHUNK_BYTES // length + 2)]
+    whole = render(rows)
+    assert as_file(rows).read() == whole
+    assert b"".join(as_file(rows)) == whole
+    file = as_file(rows)
+    assert b"".join(iter(lambda: file.read(CHUNK_BYTES - 7), b"")) == whole
+
+
+def test_of_large_values_a_file_makes_the_text_of_those_that_are_read() -> None:
+    reached = []
+
+    class Watched(list[list[str]]):
+        def __getitem__(self, place: slice) -> list[list[str]]:  # type: ignore[override]
+            if place.step is None:
+                reached.append(place.start)
+            return super().__getitem__(place)
+
+    file = as_file(Watched([["x" * CHUNK_BYTES] for _ in range(10)]))
+    assert file.read(1) == b"x"
+    assert max(reached) < 3
 
 
 @pytest.mark.parametrize(
