@@ -97,9 +97,9 @@ WORKLOADS: dict[str, Workload] = {
     "mixed": Workload(mixed),
     "hot": Workload(hot),
     "deletes": Workload(deletes),
-    "wide": Workload(wide, ("wide",), 1 / 10),
+    "wide": Workload(wide, ("wide",), 2 / 5),
     "large": Workload(large, ("large",), 1 / 500),
-    "ten tables": Workload(ten_tables, MANY),
+    "ten tables": Workload(ten_tables, MANY, 3),
     "one transaction": Workload(inserts, one_transaction=True),
 }
 
