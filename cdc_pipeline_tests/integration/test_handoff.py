@@ -139,9 +139,10 @@ def slow_commits(stack: Endpoints) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("slow_commits")
-@pytest.mark.parametrize("gtids", [True, False])
+@pytest.mark.parametrize("gtids", [True, False], ids=["GTIDs", "positions"])
+@pytest.mark.parametrize("early", [True, False], ids=["as the stream begins", "as the copy begins"])
 def test_what_is_being_committed_is_not_lost_where_the_table_cannot_be_locked(
-    scenario: MakeScenario, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, gtids: bool
+    scenario: MakeScenario, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, gtids: bool, early: bool
 ) -> None:
     if not gtids:
         request.getfixturevalue("gtids_optional")
@@ -150,17 +151,24 @@ def test_what_is_being_committed_is_not_lost_where_the_table_cannot_be_locked(
     replication = shop.replication("accounts")
     lock, insert = MySqlSource._locked, "INSERT INTO accounts VALUES (1000, 'in flight', 1.00, NULL)"
     writer = threading.Thread(target=shop.run, args=("source", insert))
-    place = "SHOW MASTER STATUS"
+    withheld = itertools.count()
 
-    def withheld(self: MySqlSource, connection: Connection, table: TableId) -> bool:
-        if writer.ident is not None:
-            return lock(self, connection, table)
+    def begin() -> None:
+        place = "SHOW MASTER STATUS"
         before = shop.rows("source", place)
         writer.start()
         wait_until(lambda: shop.rows("source", place) != before, "in the log")
+
+    def locked(self: MySqlSource, connection: Connection, table: TableId) -> bool:
+        if next(withheld):
+            return lock(self, connection, table)
+        if not early:
+            begin()
         return False
 
-    monkeypatch.setattr(MySqlSource, "_locked", withheld)
+    monkeypatch.setattr(MySqlSource, "_locked", locked)
+    if early:
+        begin()
     _copy(replication)
     writer.join()
     replication.register()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 from cdc_pipeline.apply.decode import decode
 from cdc_pipeline.model import ChangeEvent, Watermark
 from cdc_pipeline.replication import Replication
+from cdc_pipeline_tests.acceptance.test_kills import wait_until
 from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.test_validation import found, login, user_of
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
@@ -43,6 +46,46 @@ def started(shop: Scenario, *tables: str, **replaced: str) -> Replication:
     assert [result.error for result in replication.copy() if result.error] == []
     replication.register()
     return replication
+
+
+def test_what_is_being_committed_when_the_stream_begins_is_not_lost(shop: Scenario) -> None:
+    """It stands in the log, and waits for a replica to say that it has it: so no snapshot sees it yet."""
+    replication = shop.replication("users")
+    replication.check()
+    place = "SHOW MASTER STATUS"
+    writer = threading.Thread(target=shop.run, args=("source", "INSERT INTO users VALUES (1)"))
+    with waiting_for_a_replica(shop):
+        before = shop.rows("source", place)
+        writer.start()
+        wait_until(lambda: shop.rows("source", place) != before, "in the log")
+        assert shop.rows("source", "SELECT count(*) FROM users") == [(0,)]
+        replication.prepare()
+        assert [result.error for result in replication.copy() if result.error] == []
+    writer.join()
+    replication.register()
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
+    assert shop.rows("target", f"SELECT id FROM {shop.target_table('users')}") == [(1,)]
+
+
+@contextmanager
+def waiting_for_a_replica(shop: Scenario) -> Iterator[None]:
+    """Inside, one transaction waits, for there is none; whoever it is, it ends here."""
+
+    def switch(state: str) -> None:
+        shop.run("source", f"SET GLOBAL rpl_semi_sync_master_enabled = {state}")
+
+    shop.run(
+        "source",
+        "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC",
+        "SET GLOBAL rpl_semi_sync_master_timeout = 60000",
+    )
+    switch("ON")
+    try:
+        yield
+    finally:
+        switch("OFF")
+        shop.run("source", "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_COMMIT")
 
 
 # -- the watermark ------------------------------------------------------------------------------------------------

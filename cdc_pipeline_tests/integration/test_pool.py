@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import SecretStr
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import Pool
 
@@ -275,3 +276,36 @@ def test_a_copy_of_more_tables_opens_no_more_connections_and_leaves_none(
         while any(sessions(shop, role) for role in ("source", "target")):
             assert time.monotonic() < deadline
     assert counts[0] == counts[1]
+
+
+def test_a_small_table_is_asked_about_but_once(scenario: Make) -> None:
+    """What 200 of them take is not their rows. Each session is made as new, and to MySQL the keys of one table are a
+    look at those of its whole schema."""
+    shop, tables, statements = scenario("mysql", "postgresql"), 5, Counter[str]()
+    for number in range(tables):
+        shop.run("source", f"CREATE TABLE t{number} (id INT PRIMARY KEY)", f"INSERT INTO t{number} VALUES (1)")
+    replication = shop.replication("t*")
+    replication.check()
+    replication.prepare()
+
+    def note_session(*_: Any) -> None:
+        statements["session"] += 1
+
+    def note_statement(_c: Any, _u: Any, statement: str, *_: Any) -> None:
+        words = statement.lower()
+        about = ("key_column_usage", "format_type", "from information_schema.columns", "count(*)")
+        statements.update(part for part in about if part in words)
+
+    event.listen(Pool, "checkout", note_session)
+    event.listen(Engine, "before_cursor_execute", note_statement)
+    try:
+        assert [result.error for result in replication.copy()] == [None] * tables
+    finally:
+        event.remove(Pool, "checkout", note_session)
+        event.remove(Engine, "before_cursor_execute", note_statement)
+    assert statements["key_column_usage"] == 0
+    assert statements["format_type"] == tables  # the target's shape
+    assert statements["from information_schema.columns"] == 2 * tables  # the source's, and its definition
+    assert statements["count(*)"] == tables  # the source's: a table that was just made has no rows
+    assert statements["session"] <= 12 * tables
+    shop.assert_equal(replication)

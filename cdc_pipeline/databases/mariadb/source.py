@@ -17,6 +17,9 @@ from cdc_pipeline.databases.mysql.watermark import binlog_order
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
 
+# In a snapshot its place in the log, elsewhere that of the last commit.
+SNAPSHOT_PLACE = "SHOW SESSION STATUS LIKE 'Binlog_snapshot_%'"
+
 
 class MariaDbSource(MariaDbDatabase, MySqlSource):
     # Debezium passes compressed events over without an error (measured with 3.4.0: not one of three changes came).
@@ -64,8 +67,14 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
         return "SHOW ALL SLAVES STATUS", "FLUSH QUERY CACHE"
 
     def _log_position(self, connection: Connection) -> dict[str, Any]:
-        row = connection.exec_driver_sql("SHOW MASTER STATUS").one()
-        return self._position(connection, row[0], int(row[1]))
+        """Behind the last transaction that the engine has committed. The end of the log (SHOW MASTER STATUS) may be
+        further on: behind one that no snapshot sees yet, and that a connector which began there would leave out."""
+        return self._snapshot_position(connection, connection.exec_driver_sql(SNAPSHOT_PLACE).all())
+
+    def _snapshot_position(self, connection: Connection, status: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        found = {_text(name): _text(value) for name, value in status}
+        file, pos = found["Binlog_snapshot_file"], found["Binlog_snapshot_position"]
+        return self._position(connection, file, int(pos))
 
     def _position(self, connection: Connection, file: str, pos: int) -> dict[str, Any]:
         gtids = self.scalar(connection, f"SELECT BINLOG_GTID_POS('{file}', {pos})")
@@ -112,11 +121,9 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
             for reader in readers:
                 reader.start_snapshot()
             with self.explained():
-                status = readers[0].fetch("SHOW SESSION STATUS LIKE 'Binlog_snapshot_%'")
+                status = readers[0].fetch(SNAPSHOT_PLACE)
             connection.exec_driver_sql("UNLOCK TABLES")
-            found = {row[0]: row[1] for row in status}
-            file, pos = found[b"Binlog_snapshot_file"] or b"", found[b"Binlog_snapshot_position"] or b""
-            offset = self._position(connection, file.decode(), int(pos))
+            offset = self._snapshot_position(connection, status)
             strict = bool(self.scalar(connection, "SELECT @@GLOBAL.gtid_strict_mode"))
         return readers, MariaDbWatermark(offset["file"], offset["pos"], offset.get("gtids", ""), strict)
 
@@ -126,3 +133,8 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
             return self._locked(connection, table)
         except StatementFailed:  # the privilege is not granted, and need not be
             return False
+
+
+def _text(value: str | bytes) -> str:
+    """Our raw reader hands out bytes."""
+    return value.decode() if isinstance(value, bytes) else value
