@@ -9,12 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from cdc_pipeline.apply.decode import decode
+from cdc_pipeline.databases.mariadb import source as mariadb_source
 from cdc_pipeline.model import ChangeEvent, Watermark
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.acceptance.test_kills import wait_until
@@ -48,44 +50,65 @@ def started(shop: Scenario, *tables: str, **replaced: str) -> Replication:
     return replication
 
 
-def test_what_is_being_committed_when_the_stream_begins_is_not_lost(shop: Scenario) -> None:
-    """It stands in the log, and waits for a replica to say that it has it: so no snapshot sees it yet."""
+def test_what_is_being_committed_when_the_stream_begins_is_not_lost(
+    shop: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     replication = shop.replication("users")
     replication.check()
-    place = "SHOW MASTER STATUS"
-    writer = threading.Thread(target=shop.run, args=("source", "INSERT INTO users VALUES (1)"))
-    with waiting_for_a_replica(shop):
-        before = shop.rows("source", place)
-        writer.start()
-        wait_until(lambda: shop.rows("source", place) != before, "in the log")
+    with in_flight(shop, monkeypatch, "INSERT INTO users VALUES (1)"):
         assert shop.rows("source", "SELECT count(*) FROM users") == [(0,)]
         replication.prepare()
         assert [result.error for result in replication.copy() if result.error] == []
-    writer.join()
     replication.register()
     replication.consume(until_caught_up=True)
     shop.assert_equal(replication)
     assert shop.rows("target", f"SELECT id FROM {shop.target_table('users')}") == [(1,)]
 
 
+def test_what_is_being_committed_when_a_table_is_added_is_not_lost(
+    shop: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connector has read it, when the table was none of ours, before the copy begins."""
+    started(shop, "users", heartbeat="{seconds: 1}")
+    replication = shop.replication("users", "other", heartbeat="{seconds: 1}")
+    source, connect = replication.parts.source, replication.parts.connect
+    with in_flight(shop, monkeypatch, "INSERT INTO other VALUES (1)"):
+        mark = source.mark()
+        wait_until(lambda: source.reached(connect.offsets(replication.config.connector_name) or {}, mark), "read")
+        replication.prepare()
+        assert [result.error for result in replication.copy() if result.error] == []
+    replication.register()
+    replication.consume(until_caught_up=True)
+    shop.assert_equal(replication)
+    assert shop.rows("target", f"SELECT id FROM {shop.target_table('other')}") == [(1,)]
+
+
 @contextmanager
-def waiting_for_a_replica(shop: Scenario) -> Iterator[None]:
-    """Inside, one transaction waits, for there is none; whoever it is, it ends here."""
+def in_flight(shop: Scenario, monkeypatch: pytest.MonkeyPatch, statement: str) -> Iterator[None]:
+    """This transaction stands in the log, and waits for a replica to say that it has it: so no snapshot sees it. There
+    is no replica; it ends once a copy waits for it, or at the end of the block."""
+    variables = ("enabled", "wait_point", "timeout")
+    before = shop.rows("source", f"SELECT {', '.join(f'@@GLOBAL.rpl_semi_sync_master_{name}' for name in variables)}")
 
-    def switch(state: str) -> None:
-        shop.run("source", f"SET GLOBAL rpl_semi_sync_master_enabled = {state}")
+    def switch(enabled: Any, wait_point: str, timeout: int) -> None:
+        for name, value in zip(variables, (enabled, f"'{wait_point}'", timeout), strict=True):
+            shop.run("source", f"SET GLOBAL rpl_semi_sync_master_{name} = {value}")
 
-    shop.run(
-        "source",
-        "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC",
-        "SET GLOBAL rpl_semi_sync_master_timeout = 60000",
-    )
-    switch("ON")
+    def end(_: float) -> None:
+        switch(*before[0])
+        writer.join()
+
+    writer = threading.Thread(target=shop.run, args=("source", statement))
+    monkeypatch.setattr(mariadb_source, "time", SimpleNamespace(sleep=end))
+    switch(1, "AFTER_SYNC", 60_000)
     try:
+        place = "SHOW MASTER STATUS"
+        there = shop.rows("source", place)
+        writer.start()
+        wait_until(lambda: shop.rows("source", place) != there, "in the log")
         yield
     finally:
-        switch("OFF")
-        shop.run("source", "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_COMMIT")
+        end(0)
 
 
 # -- the watermark ------------------------------------------------------------------------------------------------

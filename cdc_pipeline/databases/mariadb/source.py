@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from cdc_pipeline.databases.mariadb.binlog import GtidPosition, MariaDbWatermark
 from cdc_pipeline.databases.mariadb.database import MariaDbDatabase
 from cdc_pipeline.databases.mysql.grants import Grants
 from cdc_pipeline.databases.mysql.reader import LOCK_WAIT_SECONDS, RawReader
-from cdc_pipeline.databases.mysql.source import LOG_SETTINGS, MySqlSource
+from cdc_pipeline.databases.mysql.source import COMMIT_CHECK_SECONDS, LOG_SETTINGS, MySqlSource
 from cdc_pipeline.databases.mysql.watermark import binlog_order
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import Check, Position, TableId, TableShape, Watermark
@@ -67,14 +68,7 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
         return "SHOW ALL SLAVES STATUS", "FLUSH QUERY CACHE"
 
     def _log_position(self, connection: Connection) -> dict[str, Any]:
-        """Behind the last transaction that the engine has committed. The end of the log (SHOW MASTER STATUS) may be
-        further on: behind one that no snapshot sees yet, and that a connector which began there would leave out."""
-        return self._snapshot_position(connection, connection.exec_driver_sql(SNAPSHOT_PLACE).all())
-
-    def _snapshot_position(self, connection: Connection, status: Sequence[Sequence[Any]]) -> dict[str, Any]:
-        found = {_text(name): _text(value) for name, value in status}
-        file, pos = found["Binlog_snapshot_file"], found["Binlog_snapshot_position"]
-        return self._position(connection, file, int(pos))
+        return self._position(connection, *_log_end(connection))
 
     def _position(self, connection: Connection, file: str, pos: int) -> dict[str, Any]:
         gtids = self.scalar(connection, f"SELECT BINLOG_GTID_POS('{file}', {pos})")
@@ -116,6 +110,7 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
         """One reader's snapshot tells its own place in the log. Several see the same rows of the table if they begin
         while nobody may write it; without the lock, there is one."""
         with self.connect() as connection:
+            _wait_for_commits(connection)
             if len(readers) > 1 and not self._may_lock(connection, shape.table):
                 readers = readers[:1]
             for reader in readers:
@@ -123,7 +118,7 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
             with self.explained():
                 status = readers[0].fetch(SNAPSHOT_PLACE)
             connection.exec_driver_sql("UNLOCK TABLES")
-            offset = self._snapshot_position(connection, status)
+            offset = self._position(connection, *_snapshot_place(status))
             strict = bool(self.scalar(connection, "SELECT @@GLOBAL.gtid_strict_mode"))
         return readers, MariaDbWatermark(offset["file"], offset["pos"], offset.get("gtids", ""), strict)
 
@@ -135,6 +130,25 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
             return False
 
 
-def _text(value: str | bytes) -> str:
+def _log_end(connection: Connection) -> tuple[str, int]:
+    file, pos, *_ = connection.exec_driver_sql("SHOW MASTER STATUS").one()
+    return file, int(pos)
+
+
+def _snapshot_place(status: Sequence[Sequence[Any]]) -> tuple[str, int]:
     """Our raw reader hands out bytes."""
+    found = {_text(name): _text(value) for name, value in status}
+    return found["Binlog_snapshot_file"], int(found["Binlog_snapshot_position"])
+
+
+def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _wait_for_commits(connection: Connection) -> None:
+    """Until the engine has committed all that stands in the log by now, which may wait for a replica in between. A
+    connector that begins at the log's end, or has read on to it and captures the table from there, tells none of that;
+    so a snapshot must hold it."""
+    end = binlog_order(*_log_end(connection))
+    while binlog_order(*_snapshot_place(connection.exec_driver_sql(SNAPSHOT_PLACE).all())) < end:
+        time.sleep(COMMIT_CHECK_SECONDS)

@@ -28,6 +28,7 @@ from cdc_pipeline.model import Check, Kind, Position, TableId, TableShape, Trail
 
 TABLE_CHANGED = 1412  # "Table definition has changed, please retry transaction"
 MOST_SNAPSHOTS = 20
+COMMIT_CHECK_SECONDS = 0.05
 MOST_OF_RETENTION = 0.5
 LOG_SETTINGS = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
 
@@ -277,6 +278,7 @@ class MySqlSource(MySqlDatabase, Source):
             while not self._locked(connection, shape.table):
                 low = self._watermark_now(connection)
                 if shape.key and not self.needs_exact_watermark and isinstance(low, GtidWatermark):
+                    self._wait_for_commits(connection)
                     readers[0].start_snapshot()
                     return readers[:1], low
                 time.sleep(LOCK_WAIT_SECONDS)  # let the writers that queued behind the lock pass
@@ -285,6 +287,18 @@ class MySqlSource(MySqlDatabase, Source):
             watermark = self._watermark_now(connection)
             connection.exec_driver_sql("UNLOCK TABLES")
             return readers, watermark
+
+    def _wait_for_commits(self, connection: Connection) -> None:
+        """Until the engine has committed what is being committed now, and may wait for a replica meanwhile. It stands
+        in the log: a connector that has read on and did not capture the table yet tells it to nobody."""
+        begun = self._being_committed(connection)
+        while begun & self._being_committed(connection):
+            time.sleep(COMMIT_CHECK_SECONDS)
+
+    def _being_committed(self, connection: Connection) -> set[str]:
+        """GTIDs that have an owner, as `uuid:number#thread:number#thread,uuid:tag:number#thread` tells them."""
+        entries = str(self.scalar(connection, "SELECT @@GLOBAL.gtid_owned")).split(",")
+        return {f"{uuid}:{part}" for uuid, *parts in (entry.split(":") for entry in entries) for part in parts}
 
     def _locked(self, connection: Connection, table: TableId) -> bool:
         try:
