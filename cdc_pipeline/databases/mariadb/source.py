@@ -110,7 +110,7 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
         """One reader's snapshot tells its own place in the log. Several see the same rows of the table if they begin
         while nobody may write it; without the lock, there is one."""
         with self.connect() as connection:
-            _wait_for_commits(connection)
+            self._wait_for_commits(connection)
             if len(readers) > 1 and not self._may_lock(connection, shape.table):
                 readers = readers[:1]
             for reader in readers:
@@ -121,6 +121,11 @@ class MariaDbSource(MariaDbDatabase, MySqlSource):
             offset = self._position(connection, *_snapshot_place(status))
             strict = bool(self.scalar(connection, "SELECT @@GLOBAL.gtid_strict_mode"))
         return readers, MariaDbWatermark(offset["file"], offset["pos"], offset.get("gtids", ""), strict)
+
+    def _wait_for_commits(self, connection: Connection) -> None:
+        end = binlog_order(*_log_end(connection))
+        while binlog_order(*_snapshot_place(connection.exec_driver_sql(SNAPSHOT_PLACE).all())) < end:
+            time.sleep(COMMIT_CHECK_SECONDS)
 
     def _may_lock(self, connection: Connection, table: TableId) -> bool:
         connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}")
@@ -143,12 +148,3 @@ def _snapshot_place(status: Sequence[Sequence[Any]]) -> tuple[str, int]:
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _wait_for_commits(connection: Connection) -> None:
-    """Until the engine has committed all that stands in the log by now, which may wait for a replica in between. A
-    connector that begins at the log's end, or has read on to it and captures the table from there, tells none of that;
-    so a snapshot must hold it."""
-    end = binlog_order(*_log_end(connection))
-    while binlog_order(*_snapshot_place(connection.exec_driver_sql(SNAPSHOT_PLACE).all())) < end:
-        time.sleep(COMMIT_CHECK_SECONDS)

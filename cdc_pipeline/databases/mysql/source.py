@@ -289,8 +289,9 @@ class MySqlSource(MySqlDatabase, Source):
             return readers, watermark
 
     def _wait_for_commits(self, connection: Connection) -> None:
-        """Until the engine has committed what is being committed now, and may wait for a replica meanwhile. It stands
-        in the log: a connector that has read on and did not capture the table yet tells it to nobody."""
+        """Until the engine has committed what stands in the log by now, which may wait for a replica in between. A
+        connector that begins at the log's end, or has read on to it and captures the table from there, tells none of
+        that; so a snapshot must hold it."""
         begun = self._being_committed(connection)
         while begun & self._being_committed(connection):
             time.sleep(COMMIT_CHECK_SECONDS)
