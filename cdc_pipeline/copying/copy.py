@@ -153,7 +153,8 @@ class Copier:
             return self._complete(result, shape, definition, [*notes, *more])
         if record.state in HAS_WATERMARK and target_rows and not force:
             return self._skip(table, record, shape)
-        is_loaded = record.state is TableState.LOADED and not force
+        # Nobody else writes to it until it is COPIED; so other rows than were loaded are not the copy's any more.
+        is_loaded = record.state is TableState.LOADED and record.rows == target_rows and not force
         if is_loaded and record.shape and record.shape.fingerprint == shape.fingerprint:
             watermark = record.watermark or ""
             result = CopyResult(

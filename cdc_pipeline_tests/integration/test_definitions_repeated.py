@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
-from cdc_pipeline.copying import completion, load
+from cdc_pipeline.copying import completion, copy, load
 from cdc_pipeline.state import TableState
 from cdc_pipeline_tests.acceptance.test_kills import wait_until
 from cdc_pipeline_tests.conftest import Scenario
@@ -132,6 +133,29 @@ def test_killed_between_rows_and_indexes_the_next_copy_goes_on_with_the_indexes(
     again.register()
     again.consume(until_caught_up=True)
     made.assert_equal(again)
+
+
+@pytest.mark.parametrize("done", ["DROP TABLE", "TRUNCATE TABLE"])
+def test_killed_between_rows_and_indexes_a_target_that_has_lost_its_rows_is_copied_again(
+    scenario: MakeScenario, monkeypatch: pytest.MonkeyPatch, done: str
+) -> None:
+    made = scenario("mysql", "postgresql")
+    made.run("source", "CREATE TABLE seats (id INT PRIMARY KEY, hall INT)", "INSERT INTO seats VALUES (1, 1)")
+    replication = made.replication("seats")
+    replication.prepare()
+
+    def kill(*_: object) -> NoReturn:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copy, "complete", kill)
+        with pytest.raises(Killed):
+            list(replication.copy())
+    assert replication.parts.state.table_record(replication.table("seats").source).state is TableState.LOADED
+    made.run("target", f"{done} {made.target_table('seats')}")
+    _, results = copied(made, "seats")
+    assert [(result.outcome, result.rows) for result in results] == [("copied", 1)]
+    made.assert_equal(replication)
 
 
 def test_a_process_that_is_killed_while_it_makes_an_index_is_gone_on_with(scenario: MakeScenario) -> None:
