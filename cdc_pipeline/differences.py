@@ -36,8 +36,7 @@ class Side:
     key: Sequence[str]
 
     def count(self) -> int:
-        with self.database.connect() as connection:
-            return int(self.database.scalar(connection, f"SELECT count(*) FROM {self.rows}"))
+        return self.database.count_rows(self.rows)
 
     def bucket_sums(self, digits: int) -> dict[str, tuple[int, str]]:
         return self.database.bucket_sums(self.rows, self.columns, self.key, digits)

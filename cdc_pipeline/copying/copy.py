@@ -37,7 +37,7 @@ from cdc_pipeline.state import HAS_WATERMARK, State, TableRecord, TableState
 
 OnProgress = Callable[[TableId, int, int], None]  # table, rows so far, rows that the source had at the start
 REPORT_SECONDS = 1.0
-_STREAMS = (TableState.COPIED, TableState.STREAMING)
+_SERVES = (TableState.COPIED, TableState.STREAMING)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Copier:
     def _copy(self, table: Replicated, record: TableRecord, *, force: bool, adopt: bool) -> CopyResult:
         with self.source.connect() as connection:
             source = self.source.read_shapes(connection, [table.source])[table.source]
-            if self.ignores_changes and not force and record.state in _STREAMS and record.shape:
+            if self.ignores_changes and not force and record.state in _SERVES and record.shape:
                 left = common(record.shape, source)
                 can_be_counted = filter_columns(left) == filter_columns(record.shape)
                 if can_be_counted and not_common(record.shape, source):

@@ -156,8 +156,12 @@ class Database(ABC):
         return self.definer.read(self, connection, shape)
 
     def count(self, table: TableId) -> int:
+        return self.count_rows(self.dialect.table(table))
+
+    def count_rows(self, rows: str) -> int:
+        """`rows` is what stands behind FROM."""
         with self.connect() as connection:
-            return int(self.scalar(connection, f"SELECT count(*) FROM {self.dialect.table(table)}"))
+            return int(self.scalar(connection, f"SELECT count(*) FROM {rows}"))
 
     def is_empty(self, connection: Connection, table: TableId) -> bool:
         return self.scalar(connection, f"SELECT 1 FROM {self.dialect.table(table)} LIMIT 1") is None

@@ -71,9 +71,7 @@ class Source(Database):
         statement has the secret, which servers show and errors quote."""
 
     def count_replicated(self, shape: TableShape) -> int:
-        sql = f"SELECT count(*) FROM {self.dialect.table(shape.table)}{self.dialect.where(shape)}"
-        with self.connect() as connection:
-            return int(self.scalar(connection, sql))
+        return self.count_rows(f"{self.dialect.table(shape.table)}{self.dialect.where(shape)}")
 
     def read_definition(self, connection: Connection, shape: TableShape) -> Definition:
         """What the target can have of it, where the owner chose to replicate something else than the table itself."""

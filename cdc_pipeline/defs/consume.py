@@ -137,7 +137,7 @@ class Heartbeat:
         for table in waiting if last else waiting[:1]:
             changed = counts[table.topic] - self.before[table.topic]
             applied = {name: changed[name] for name in OPERATIONS}
-            shape = self.target.shapes([table.target]).get(table.target)
+            shape = self.target.shape(table.target)
             told = {"change": "stream" if changed else "none", **applied, **metadata.of_shape(shape)}
             self.context.log_event(dg.AssetMaterialization(self.lineage.target_key(table), metadata=told))
             self.before[table.topic] = counts[table.topic]

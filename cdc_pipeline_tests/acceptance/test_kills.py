@@ -62,6 +62,15 @@ def applied(replication: Replication) -> int:
     return sum(offset.inserted + offset.updated + offset.deleted for offset in offsets)
 
 
+@contextmanager
+def flowing(scenario: Scenario, replication: Replication) -> Iterator[None]:
+    """Inside, somebody writes, and a process applies what comes."""
+    with writing(scenario, writers=1) as writers, cdc_pipeline(scenario, "consume"):
+        wait_for_transactions(writers, 20)
+        wait_until(lambda: applied(replication) > 0, "applying")
+        yield
+
+
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_a_consumer_killed_again_and_again_under_load_ends_equal(
     scenario: MakeScenario, source: str, target: str

@@ -53,13 +53,9 @@ def started(shop: Scenario, *tables: str, **replaced: str) -> Replication:
 def test_what_is_being_committed_when_the_stream_begins_is_not_lost(
     shop: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replication = shop.replication("users")
-    replication.check()
     with in_flight(shop, monkeypatch, "INSERT INTO users VALUES (1)"):
         assert shop.rows("source", "SELECT count(*) FROM users") == [(0,)]
-        replication.prepare()
-        assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
+        replication = started(shop, "users")
     replication.consume(until_caught_up=True)
     shop.assert_equal(replication)
     assert shop.rows("target", f"SELECT id FROM {shop.target_table('users')}") == [(1,)]
@@ -69,15 +65,13 @@ def test_what_is_being_committed_when_a_table_is_added_is_not_lost(
     shop: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connector has read it, when the table was none of ours, before the copy begins."""
-    started(shop, "users", heartbeat="{seconds: 1}")
-    replication = shop.replication("users", "other", heartbeat="{seconds: 1}")
-    source, connect = replication.parts.source, replication.parts.connect
+    often = "{seconds: 1}"
+    first = started(shop, "users", heartbeat=often)
+    source, connect = first.parts.source, first.parts.connect
     with in_flight(shop, monkeypatch, "INSERT INTO other VALUES (1)"):
         mark = source.mark()
-        wait_until(lambda: source.reached(connect.offsets(replication.config.connector_name) or {}, mark), "read")
-        replication.prepare()
-        assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
+        wait_until(lambda: source.reached(connect.offsets(first.config.connector_name) or {}, mark), "read")
+        replication = started(shop, "users", "other", heartbeat=often)
     replication.consume(until_caught_up=True)
     shop.assert_equal(replication)
     assert shop.rows("target", f"SELECT id FROM {shop.target_table('other')}") == [(1,)]

@@ -8,9 +8,9 @@ import pytest
 
 from cdc_pipeline.apply.repair import Repairer
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, start_streaming, wait_until
+from cdc_pipeline_tests.acceptance.test_kills import flowing, start_streaming
 from cdc_pipeline_tests.conftest import Scenario
-from cdc_pipeline_tests.workload import TABLES, wait_for_transactions, writing
+from cdc_pipeline_tests.workload import TABLES
 
 MakeScenario = Callable[..., Scenario]
 every_direction = pytest.mark.parametrize(
@@ -32,9 +32,7 @@ def test_what_differs_is_mended_while_changes_flow(scenario: MakeScenario, sourc
     made = scenario(source, target)
     replication = start_streaming(made)
     accounts, journal = (made.target_table(table) for table in TABLES)
-    with writing(made, writers=1) as writers, cdc_pipeline(made, "consume"):
-        wait_for_transactions(writers, 20)
-        wait_until(lambda: applied(replication) > 0, "applying")
+    with flowing(made, replication):
         # Of both kinds: accounts that are written to all the time, and those from 400 on, which nobody writes.
         made.run(
             "target",

@@ -9,9 +9,9 @@ import pytest
 
 from cdc_pipeline.databases.database import Database
 from cdc_pipeline.errors import CdcPipelineError
-from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, start_streaming, wait_until
+from cdc_pipeline_tests.acceptance.test_kills import cdc_pipeline, flowing, start_streaming, wait_until
 from cdc_pipeline_tests.conftest import Scenario
-from cdc_pipeline_tests.workload import TABLES, wait_for_transactions, writing
+from cdc_pipeline_tests.workload import TABLES
 
 MakeScenario = Callable[..., Scenario]
 every_direction = pytest.mark.parametrize(
@@ -26,9 +26,7 @@ def test_while_changes_flow_lag_is_no_difference_and_a_difference_is_one(
     made = scenario(source, target)
     replication = start_streaming(made)
     accounts, journal = (made.target_table(table) for table in TABLES)
-    with writing(made, writers=1) as writers, cdc_pipeline(made, "consume"):
-        wait_for_transactions(writers, 20)
-        wait_until(lambda: applied(replication) > 0, "applying")
+    with flowing(made, replication):
         for comparison in replication.verify():
             assert (comparison.missing, comparison.extra, comparison.different) == (0, 0, 0), comparison
         # Rows that nobody writes: the accounts from 400 on, and entries that are nobody's.
