@@ -81,6 +81,7 @@ bench: $(BENCH) ## Measure beside other ways, and write docs/performance.md (mak
 	$(BIN)/python benchmarks/apply.py --changes $(CHANGES) --transaction $$(($(CHANGES) * 4)) --rounds $(ROUNDS)
 	$(BIN)/python benchmarks/growth.py --rounds 1
 	$(BIN)/python benchmarks/latency.py --rates 10 1000 10000 --seconds 10
+	$(BIN)/python benchmarks/waits.py
 	$(BIN)/python benchmarks/transactions.py --transactions 10000 --rounds $(ROUNDS)
 	$(BIN)/python benchmarks/verify.py --rows $$(($(ROWS) * 5))
 	$(BIN)/python benchmarks/event_log.py

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bench
@@ -87,22 +89,49 @@ def main() -> None:
     with bench.stack() as endpoints:
         source = bench.new_database(endpoints, way.source, "bench_latency_source")
         target = bench.new_database(endpoints, way.target, "bench_latency_target")
-        bench.run(source, f"CREATE TABLE {TABLE} (id BIGINT PRIMARY KEY, note VARCHAR(40))")
         with bench.replication_file(endpoints, way, "bench_latency", [f"{{{TABLE}: {{target: {TABLE}}}}}"]) as path:
-            made = Replication(load_replication(path))
-            made.check()
-            made.prepare()
-            list(made.copy())
-            made.register()
-            measure(path, source, Reader(target, TABLE), arguments)
+            start(Replication(load_replication(path)), source)
+            measure(path, source, target, arguments)
 
 
-def measure(path: Path, source: Engine, reader: Reader, arguments: argparse.Namespace) -> None:
+def start(made: Replication, source: Engine) -> None:
+    bench.run(source, f"CREATE TABLE {TABLE} (id BIGINT PRIMARY KEY, note VARCHAR(40))")
+    made.check()
+    made.prepare()
+    list(made.copy())
+    made.register()
+
+
+@contextmanager
+def consuming(path: Path) -> Iterator[subprocess.Popen[bytes]]:
     folder, command = str(path.parent), [sys.executable, "-m", "cdc_pipeline.cli", "consume"]
     consumer = subprocess.Popen(command, env={**os.environ, "CDC_PIPELINE_REPLICATIONS": folder})
-    reader.start()
-    told = []
     try:
+        yield consumer
+    finally:
+        consumer.terminate()
+        consumer.wait()
+
+
+@contextmanager
+def reading(target: Engine) -> Iterator[Reader]:
+    reader = Reader(target, TABLE)
+    reader.start()
+    try:
+        yield reader
+    finally:
+        reader.stop.set()
+        reader.join()
+
+
+def quantiles(found: list[float]) -> str:
+    middle, last = found[len(found) // 2], found[int(len(found) * 0.99)]
+    return f"median {middle * 1000:.0f} ms, 99 % within {last * 1000:.0f} ms"
+
+
+def measure(path: Path, source: Engine, target: Engine, arguments: argparse.Namespace) -> None:
+    told = []
+    with consuming(path), reading(target) as reader:
         warm = write(source, 1, 10, 5)
         wait_for(reader, warm[-1][1])
         for rate in arguments.rates:
@@ -110,18 +139,9 @@ def measure(path: Path, source: Engine, reader: Reader, arguments: argparse.Name
             wait_for(reader, committed[-1][1])
             found = latencies(committed, reader.seen)
             reached = (committed[-1][1] - committed[0][1]) / (committed[-1][0] - committed[0][0])
-            middle, last = found[len(found) // 2], found[int(len(found) * 0.99)]
-            told.append(
-                f"{arguments.direction}, {rate:,}/s (reached {reached:,.0f}/s): "
-                f"median {middle * 1000:.0f} ms, 99 % within {last * 1000:.0f} ms"
-            )
+            told.append(f"{arguments.direction}, {rate:,}/s (reached {reached:,.0f}/s): {quantiles(found)}")
             print(told[-1], flush=True)
-        results.write("latency", told)
-    finally:
-        consumer.terminate()
-        consumer.wait()
-        reader.stop.set()
-        reader.join()
+    results.write("latency", told)
 
 
 if __name__ == "__main__":

@@ -173,6 +173,7 @@ def others() -> Iterator[str]:
         "many_tables": "Many small tables",
         "verify": "Verification of a large table",
         "latency": "Commit in the source to visible in the target",
+        "waits": "What the waits on the way cost",
         "transactions": "Transactions",
         "event_log": "Dagster's event log",
     }
