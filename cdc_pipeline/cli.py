@@ -252,13 +252,14 @@ def _show_status(answer: dict[str, Any]) -> None:
 
 
 def _copied_in(row: Mapping[str, Any]) -> str:
-    """Seconds, and what took most of them."""
+    """How long the copy took, and what took most of it; nothing of a table that is not copied yet."""
+    seconds: float = row["copy_seconds"]
     phases: Mapping[str, float] = row["copy_phases"]
-    spent = sum(phases.values())
-    if not spent:
-        return f"{row['copy_seconds']:.1f} s" if row["copy_seconds"] else ""
-    longest = max(phases, key=lambda phase: phases[phase])
-    return f"{row['copy_seconds']:.1f} s, {longest} {phases[longest] / spent:.0%}"
+    took = f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+    if spent := sum(phases.values()):
+        longest = max(phases, key=lambda phase: phases[phase])
+        return f"{took}, {longest} {phases[longest] / spent:.0%}"
+    return took if seconds else ""
 
 
 def _show_work(consumer: dict[str, Any]) -> None:
