@@ -8,6 +8,7 @@ The floor is what a comparison row by row has to read: the key and the hash of e
 from __future__ import annotations
 
 import argparse
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ import bench
 import results
 
 from cdc_pipeline.databases.database import Database
-from cdc_pipeline.model import Comparison
+from cdc_pipeline.model import Comparison, TableId
 from cdc_pipeline.replication import Replication
+from cdc_pipeline.threads import at_once
 
 NAME = "bench_verify"
 
@@ -27,10 +29,12 @@ NAME = "bench_verify"
 def rows_read() -> Iterator[list[int]]:
     """How many rows' hashes come over the network meanwhile."""
     original, read = Database.row_hashes, [0]
+    lock = threading.Lock()  # both tables are read at the same time
 
     def counted(*arguments: Any, **more: Any) -> Iterator[Any]:
         for found in original(*arguments, **more):
-            read[0] += 1
+            with lock:
+                read[0] += 1
             yield found
 
     Database.row_hashes = counted  # type: ignore[method-assign]
@@ -49,15 +53,19 @@ def verified(made: Replication, *, repair: bool) -> tuple[Comparison, float, int
 
 
 def by_row(made: Replication) -> float:
-    """Seconds to read every row's key and hash from both servers, one after the other."""
+    """Seconds to read every row's key and hash from both servers at the same time."""
     (table,) = made.tables
-    began = time.monotonic()
-    for database, name in ((made.parts.source, table.source), (made.parts.target, table.target)):
+
+    def read(side: tuple[Database, TableId]) -> None:
+        database, name = side
         shape = database.shape(name)
         assert shape is not None
         columns = [(column.name, column.type) for column in shape.columns if column.type is not None]
         for _ in database.row_hashes(database.dialect.table(name), columns, shape.key):
             continue
+
+    began = time.monotonic()
+    at_once(read, (made.parts.source, table.source), (made.parts.target, table.target), "read")
     return time.monotonic() - began
 
 

@@ -305,7 +305,7 @@ def verify(replication: Replication, as_json: bool, repair: bool, tables: tuple[
             {
                 "source": str(c.table), "target": str(c.target), "equal": c.equal, "source_rows": c.source_rows,
                 "target_rows": c.target_rows, "missing": c.missing, "extra": c.extra, "different": c.different,
-                "undecided": c.undecided, "mended": c.mended, "advice": c.advice,
+                "undecided": c.undecided, "unread": c.unread, "mended": c.mended, "advice": c.advice,
                 "source_checksum": c.source_checksum, "target_checksum": c.target_checksum,
                 "sample_keys": list(c.samples), "left_out": list(c.left_out),
             }
@@ -331,7 +331,8 @@ def verify(replication: Replication, as_json: bool, repair: bool, tables: tuple[
 def _result(comparison: Comparison) -> str:
     if comparison.equal:
         return "[green]mended[/]" if comparison.mended else "[green]equal[/]"
-    differs = comparison.missing or comparison.extra or comparison.different or not comparison.undecided
+    is_open = comparison.undecided or comparison.unread
+    differs = comparison.missing or comparison.extra or comparison.different or not is_open
     return "[red]DIFFERENT[/]" if differs else "[yellow]UNDECIDED[/]"
 
 

@@ -346,6 +346,7 @@ class Comparison:
     different: int = 0
     samples: tuple[str, ...] = ()  # keys of some of them
     undecided: int = 0  # rows that the source changed whenever they were looked at
+    unread: int = 0  # rows among which there are more that differ, too many to be read
     no_row_differs: bool = False  # what made the checksums differ was on its way, or equal values spelled otherwise
     left_out: tuple[str, ...] = ()  # columns that only one side has, where changes of the source are ignored
     mended: int = 0  # of the rows that differed: so many were made equal

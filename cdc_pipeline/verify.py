@@ -18,14 +18,16 @@ from dataclasses import replace
 from typing import Any
 
 from cdc_pipeline.apply.repair import Repairer
-from cdc_pipeline.differences import Key, Passed, Side, find
+from cdc_pipeline.databases.database import Buckets
+from cdc_pipeline.databases.key_ranges import Key, KeySet
+from cdc_pipeline.differences import MOST_ASKED, Passed, Side, find, look
 from cdc_pipeline.errors import CdcPipelineError, ColumnsChanged
 from cdc_pipeline.model import ColumnType, Comparison, Kind, Replicated, RowCount, TableShape
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.projection import common, filter_columns, not_common, source_columns
+from cdc_pipeline.threads import at_once
 
 SAMPLES = 5
-MOST_LOOKED_AT = 1000  # rows that are read; where more differ, it is not the spelling of a number
 COUNTS = 3  # looks at numbers of rows, each when the stream has passed the last one
 _INTEGERS = 1 << 64  # what is beyond is a double to MySQL
 
@@ -64,12 +66,12 @@ def compare(
     parts: Parts, table: Replicated, shape: TableShape, passed: Passed | None = None, *, repair: bool = False
 ) -> Comparison:
     source, target = _sides(parts, table, shape)
-    source_rows, source_sum = parts.source.checksum(source.rows, source.columns)
-    target_rows, target_sum = parts.target.checksum(target.rows, target.columns)
+    sums = look(source, target)
+    (source_rows, source_sum), (target_rows, target_sum) = _total(sums.source), _total(sums.target)
     counted = Comparison(table.source, table.target, source_rows, target_rows, source_sum, target_sum)
     if counted.equal:
         return counted
-    found = find(source, target, max(source_rows, target_rows), passed)
+    found = find(source, target, sums, passed)
     for key in _equal_by_value(source, target, found.different):
         del found.rows[key]
     told = replace(
@@ -79,16 +81,23 @@ def compare(
         different=len(found.different),
         samples=tuple(sorted(map(_show, found.rows))[:SAMPLES]) if shape.key else (),
         undecided=len(found.undecided),
-        no_row_differs=not found.rows and not found.undecided and (passed is not None or bool(shape.key)),
+        unread=found.unread,
+        no_row_differs=found.is_nothing and (passed is not None or bool(shape.key)),
+        advice=f"{found.unread:,} rows more may differ, too many to be read: re-sync it" if found.unread else "",
     )
     obstacle = Repairer.obstacle(shape)
     if not repair or not found.rows or obstacle:
         return _advised(told, obstacle) if repair else told
-    in_source = {tuple(map(str, key)): bool(ours) for key, (ours, _) in found.rows.items()}
+    in_source = {key: bool(ours) for key, (ours, _) in found.rows.items()}
     mended = Repairer(parts.source, parts.target, parts.state).mend(table, shape, in_source)
     after = compare(parts, table, shape, passed)
     found_before = replace(after, missing=told.missing, extra=told.extra, different=told.different)
     return replace(found_before if after.equal else after, samples=told.samples, mended=mended)
+
+
+def _total(buckets: Buckets) -> tuple[int, str]:
+    """Of the whole table: how many rows, and the checksum."""
+    return sum(rows for rows, _ in buckets.values()), f"{sum(total for _, total in buckets.values()):x}"
 
 
 def _advised(found: Comparison, obstacle: str) -> Comparison:
@@ -103,7 +112,7 @@ def count(parts: Parts, tables: Sequence[Replicated], passed: Passed | None = No
     shapes = {**parts.shapes([table for table in tables if table.source not in kept]), **kept}
     for table in tables:
         source, target = _sides(parts, table, shapes[table.source])
-        counted = RowCount(table.source, source.count(), target.count())
+        counted = RowCount(table.source, *at_once(Side.count, source, target, "count"))
         looks = 0
         while passed and not counted.equal and looks < COUNTS:
             passed()
@@ -125,9 +134,12 @@ def _equal_by_value(source: Side, target: Side, keys: set[Key]) -> set[Key]:
     """Those of the rows that differ in nothing but how their doubles and their JSON spell the same values."""
     numbers = [(name, type) for name, type in source.columns if _has_spellings(type)]
     rest = [(name, type) for name, type in source.columns if not _has_spellings(type)]
-    if not numbers or not 0 < len(keys) <= MOST_LOOKED_AT or not set(source.key) <= {name for name, _ in rest}:
+    # Where very many rows differ, it is not the spelling of a number.
+    if not numbers or not 0 < len(keys) <= MOST_ASKED or not set(source.key) <= {name for name, _ in rest}:
         return set()
-    ours, theirs = (side.database.row_texts(side.rows, rest, numbers, side.key, keys) for side in (source, target))
+    ours, theirs = (
+        side.database.row_texts(side.rows, rest, numbers, side.key, KeySet(tuple(keys))) for side in (source, target)
+    )
     kinds = [type.kind for _, type in numbers]
     return {key for key in keys if key in ours and key in theirs and _same(ours[key], theirs[key], kinds)}
 
@@ -154,4 +166,4 @@ def _integer(digits: str) -> float:
 
 
 def _show(key: Key) -> str:
-    return ", ".join(str(value) for value in key)
+    return ", ".join(key)

@@ -24,7 +24,6 @@ from cdc_pipeline.copying.completion import complete
 from cdc_pipeline.copying.load import Load
 from cdc_pipeline.copying.ranges import Cutting
 from cdc_pipeline.copying.resync import Resync, is_live, planned
-from cdc_pipeline.copying.threads import in_threads
 from cdc_pipeline.copying.transfer import OnRows
 from cdc_pipeline.databases.definition import Definition
 from cdc_pipeline.databases.source import Source
@@ -34,6 +33,7 @@ from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape
 from cdc_pipeline.projection import common, filter_columns, not_common, project
 from cdc_pipeline.state import HAS_WATERMARK, State, TableRecord, TableState
+from cdc_pipeline.threads import in_threads
 
 OnProgress = Callable[[TableId, int, int], None]  # table, rows so far, rows that the source had at the start
 REPORT_SECONDS = 1.0

@@ -20,7 +20,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from cdc_pipeline.copying.threads import in_threads
 from cdc_pipeline.copying.transfer import Digest, OnRows, Transferred, transfer
 from cdc_pipeline.databases.key_ranges import Key, KeyRange, can_be_cut
 from cdc_pipeline.databases.source import Snapshot, Source
@@ -28,6 +27,7 @@ from cdc_pipeline.databases.target import Target
 from cdc_pipeline.errors import CdcPipelineError, CopyOvertaken
 from cdc_pipeline.model import TableId, TableShape
 from cdc_pipeline.state import State, TableRecord
+from cdc_pipeline.threads import in_threads
 
 MOST_ROWS = 500_000  # of a range: what a kill costs at most
 RANGES_A_READER = 4

@@ -12,18 +12,21 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, create_engine, event, literal_column, or_, select, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from cdc_pipeline.databases.definition import Definer, Definition
 from cdc_pipeline.databases.dialect import Dialect
+from cdc_pipeline.databases.key_ranges import Key, KeySet, among
 from cdc_pipeline.databases.pool import pooled_engine
 from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import ColumnType, TableId, TableShape
 
 ISOLATION_LEVEL = "READ COMMITTED"
+
+Buckets = dict[str, tuple[int, int]]  # by name, which are hexadecimal digits: rows, and the sum of their hashes
 
 
 class Database(ABC):
@@ -166,49 +169,60 @@ class Database(ABC):
     def is_empty(self, connection: Connection, table: TableId) -> bool:
         return self.scalar(connection, f"SELECT 1 FROM {self.dialect.table(table)} LIMIT 1") is None
 
-    def checksum(self, rows: str, columns: Sequence[tuple[str, ColumnType]]) -> tuple[int, str]:
-        """Row count, and the sum of the rows' hashes, computed by the server in one scan. `rows` is what stands behind
-        FROM: a table, or a query of the dialect's."""
-        hashed = self.dialect.hash_sum(self.dialect.row_hash(columns))
-        with self.connect() as connection:
-            sql = f"SELECT count(*), {hashed} FROM {rows}"
-            count, total = connection.exec_driver_sql(sql).one()
-        return int(count), f"{int(total or 0):x}"
-
     def bucket_sums(
-        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str], digits: int
-    ) -> dict[str, tuple[int, str]]:
-        """`checksum` of each bucket, in one scan. A bucket has the rows whose key has a hash that begins with the same
-        digits, so it is the same on every server, whatever order that gives to texts. Without a key it is the row's."""
+        self,
+        rows: str,
+        columns: Sequence[tuple[str, ColumnType]],
+        key: Sequence[str],
+        digits: int,
+        within: Collection[str] = (),
+    ) -> Buckets:
+        """How many rows each bucket has and the sum of their hashes, computed by the server in one scan. `rows` is what
+        stands behind FROM: a table, or a query of the dialect's.
+
+        A bucket has the rows whose key has a hash that begins with the same digits, so it is the same on every server,
+        whatever order that gives to texts. Without a key it is the row's. Only those of the coarser buckets `within`
+        are counted, or all.
+        """
         bucket, hashed = self._bucket(columns, key, digits), self.dialect.hash_sum(self.dialect.row_hash(columns))
+        where = self._only(columns, key, within)
         with self.connect() as connection:
-            found = connection.exec_driver_sql(f"SELECT {bucket}, count(*), {hashed} FROM {rows} GROUP BY {bucket}")
-            return {str(name): (int(count), f"{int(total or 0):x}") for name, count, total in found}
+            sql = f"SELECT {bucket}, count(*), {hashed} FROM {rows}{where} GROUP BY {bucket}"
+            return {str(name): (int(count), int(total)) for name, count, total in connection.exec_driver_sql(sql)}
 
     def _bucket(self, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str], digits: int) -> str:
         types = dict(columns)
         by = [(name, types[name]) for name in key] or columns
         return f"SUBSTR({self.dialect.row_hash(by)}, 1, {digits})"
 
+    def _only(
+        self, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str], only: Collection[str] | KeySet
+    ) -> str:
+        """The WHERE for the rows in these buckets or with these keys; of no buckets, for all rows."""
+        if isinstance(only, KeySet):
+            types = dict(columns)
+            return f" WHERE {among(self.dialect, [(name, types[name]) for name in key], only.keys)}"
+        if not only:
+            return ""
+        bucket = self._bucket(columns, key, len(next(iter(only))))
+        return f" WHERE {bucket} IN ({', '.join(map(self.dialect.text, sorted(only)))})"
+
     def row_hashes(
         self,
         rows: str,
         columns: Sequence[tuple[str, ColumnType]],
         key: Sequence[str],
-        buckets: Collection[str] = (),
-    ) -> Iterator[tuple[tuple[str | None, ...], str]]:
-        """Key (the compare texts of its columns) and hash of every row, or of those in these buckets."""
+        only: Collection[str] | KeySet = (),
+    ) -> Iterator[tuple[Key, str]]:
+        """Key (the compare texts of its columns) and hash of every row, or of those in these buckets or with these
+        keys."""
         types = dict(columns)
         fields = [self.dialect.compare(self.dialect.quote(name), types[name]) for name in key]
         fields.append(self.dialect.row_hash(columns))
-        where = ""
-        if buckets:
-            bucket = self._bucket(columns, key, len(next(iter(buckets))))
-            where = f" WHERE {bucket} IN ({', '.join(map(self.dialect.text, sorted(buckets)))})"
         with self.connect().execution_options(stream_results=True) as connection:
-            sql = f"SELECT {', '.join(fields)} FROM {rows}{where}"
+            sql = f"SELECT {', '.join(fields)} FROM {rows}{self._only(columns, key, only)}"
             for *values, row_hash in connection.exec_driver_sql(sql):
-                yield tuple(None if v is None else str(v) for v in values), row_hash
+                yield tuple(map(str, values)), row_hash
 
     def row_texts(
         self,
@@ -216,18 +230,17 @@ class Database(ABC):
         hashed: Sequence[tuple[str, ColumnType]],
         read: Sequence[tuple[str, ColumnType]],
         key: Sequence[str],
-        keys: Collection[tuple[str | None, ...]],
-    ) -> dict[tuple[str | None, ...], tuple[str | None, ...]]:
-        """Of the rows with these keys, as `row_hashes` gave them: the hash of some columns, the texts of others."""
+        keys: KeySet,
+    ) -> dict[Key, tuple[str | None, ...]]:
+        """Of the rows with these keys: the hash of some columns, the texts of others."""
         types = dict(hashed)
-        names = [self.dialect.compare(self.dialect.quote(name), types[name]) for name in key]
-        fields = [*names, self.dialect.row_hash(hashed)]
+        fields = [self.dialect.compare(self.dialect.quote(name), types[name]) for name in key]
+        fields.append(self.dialect.row_hash(hashed))
         fields += [self.dialect.compare(self.dialect.quote(name), type) for name, type in read]
-        wanted = or_(*(and_(*(literal_column(n) == v for n, v in zip(names, values, strict=True))) for values in keys))
-        query = select(*map(literal_column, fields)).select_from(text(rows)).where(wanted)
+        sql = f"SELECT {', '.join(fields)} FROM {rows}{self._only(hashed, key, keys)}"
         with self.connect() as connection:
-            found = connection.execute(query, execution_options={"no_parameters": False}).all()
-        return {tuple(str(v) for v in row[: len(key)]): tuple(row[len(key) :]) for row in found}
+            found = connection.exec_driver_sql(sql).all()
+        return {tuple(map(str, row[: len(key)])): tuple(row[len(key) :]) for row in found}
 
     @staticmethod
     def scalar(connection: Connection, sql: str) -> Any:

@@ -130,6 +130,7 @@ def of_comparison(comparison: Comparison) -> Metadata:
         "extra": comparison.extra,
         "different": comparison.different,
         "undecided": comparison.undecided,
+        "unread": comparison.unread,
         "mended": comparison.mended,
     }
     if comparison.advice:

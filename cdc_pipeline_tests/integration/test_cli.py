@@ -284,8 +284,8 @@ def test_verify_tells_rows_and_checksums_of_both_sides(shop: Scenario) -> None:
     assert len(checksums) == 1
     assert users == {
         "source": f"{shop.schema}.users", "target": f"public.{shop.target_table('users')}", "equal": True,
-        "source_rows": 3, "target_rows": 3, "missing": 0, "extra": 0, "different": 0, "undecided": 0, "sample_keys": [],
-        "left_out": [], "mended": 0, "advice": "",
+        "source_rows": 3, "target_rows": 3, "missing": 0, "extra": 0, "different": 0, "undecided": 0, "unread": 0,
+        "sample_keys": [], "left_out": [], "mended": 0, "advice": "",
     }  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, event, text
 from sqlalchemy.engine import URL
 
-from cdc_pipeline.databases.database import Database, statement_failed
+from cdc_pipeline.databases.database import Buckets, Database, statement_failed
+from cdc_pipeline.databases.key_ranges import Key, KeySet
 from cdc_pipeline.databases.oracle import reader
 from cdc_pipeline.databases.oracle.dialect import OracleDialect
 from cdc_pipeline.databases.oracle.texts import are_long, comparable
@@ -150,44 +151,43 @@ class OracleDatabase(Database):
 
     # -- hashes of long rows ------------------------------------------------------------------------------------
 
-    def checksum(self, rows: str, columns: Sequence[tuple[str, ColumnType]]) -> tuple[int, str]:
-        if not are_long([type for _, type in columns]):
-            return super().checksum(rows, columns)
-        count = total = 0
-        for _, row_hash in self._hashes_made_here(rows, columns, ()):
-            count, total = count + 1, total + int(row_hash[:15], 16)
-        return count, f"{total:x}"
-
     def bucket_sums(
-        self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str], digits: int
-    ) -> dict[str, tuple[int, str]]:
+        self,
+        rows: str,
+        columns: Sequence[tuple[str, ColumnType]],
+        key: Sequence[str],
+        digits: int,
+        within: Collection[str] = (),
+    ) -> Buckets:
         if not are_long([type for _, type in columns]):
-            return super().bucket_sums(rows, columns, key, digits)
-        sums: dict[str, tuple[int, int]] = {}
-        for texts, row_hash in self._hashes_made_here(rows, columns, key):
+            return super().bucket_sums(rows, columns, key, digits, within)
+        sums: Buckets = {}
+        for texts, row_hash in self.row_hashes(rows, columns, key, within):
             bucket = _bucket_of(texts, row_hash, digits)
             count, total = sums.get(bucket, (0, 0))
             sums[bucket] = count + 1, total + int(row_hash[:15], 16)
-        return {bucket: (count, f"{total:x}") for bucket, (count, total) in sums.items()}
+        return sums
 
     def row_hashes(
         self,
         rows: str,
         columns: Sequence[tuple[str, ColumnType]],
         key: Sequence[str],
-        buckets: Collection[str] = (),
-    ) -> Iterator[tuple[tuple[str | None, ...], str]]:
+        only: Collection[str] | KeySet = (),
+    ) -> Iterator[tuple[Key, str]]:
         if not are_long([type for _, type in columns]):
-            yield from super().row_hashes(rows, columns, key, buckets)
-            return
-        digits = len(next(iter(buckets), ""))
-        for texts, row_hash in self._hashes_made_here(rows, columns, key):
-            if not buckets or _bucket_of(texts, row_hash, digits) in buckets:
-                yield texts, row_hash
+            yield from super().row_hashes(rows, columns, key, only)
+        elif isinstance(only, KeySet):
+            yield from self._hashes_made_here(rows + self._only(columns, key, only), columns, key)
+        else:
+            digits = len(next(iter(only), ""))
+            for texts, row_hash in self._hashes_made_here(rows, columns, key):
+                if not only or _bucket_of(texts, row_hash, digits) in only:
+                    yield texts, row_hash
 
     def _hashes_made_here(
         self, rows: str, columns: Sequence[tuple[str, ColumnType]], key: Sequence[str]
-    ) -> Iterator[tuple[tuple[str | None, ...], str]]:
+    ) -> Iterator[tuple[Key, str]]:
         """No function of the server's gives the hexadecimal text of a BLOB, and its hash of a CLOB is a privilege."""
         types = dict(columns)
         fields = [comparable(self.dialect.quote(name), types[name]) for name in key]
@@ -196,7 +196,7 @@ class OracleDatabase(Database):
         with self.explained(), self.connect() as connection:
             for batch in reader.batches(connection, sql, {}):
                 for row in batch:
-                    yield tuple(map(_text, row[: len(key)])), hash_of(map(_text, row[len(key) :]))
+                    yield tuple(map(str, row[: len(key)])), hash_of(map(_text, row[len(key) :]))
 
 
 def _text(value: Any) -> str | None:
@@ -206,7 +206,7 @@ def _text(value: Any) -> str | None:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def _bucket_of(key: Sequence[str | None], row_hash: str, digits: int) -> str:
+def _bucket_of(key: Key, row_hash: str, digits: int) -> str:
     return (hash_of(key) if key else row_hash)[:digits]
 
 

@@ -89,10 +89,10 @@ def test_a_shape_made_for_a_source_is_found_fit_for_it_afterwards(server: H2Targ
 
 
 @pytest.mark.parametrize("shape", [SHORT_KEYLESS, KEYLESS], ids=["by the server", "made here"])
-def test_a_checksum_does_not_depend_on_who_makes_it(
+def test_the_sums_of_buckets_do_not_depend_on_who_makes_them(
     server: H2Target, make_table: MakeTable, shape: TableShape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sum of the first 60 bits of each row's MD5, which PostgreSQL and MySQL compute from the same texts."""
+    """Sums of the first 60 bits of each row's MD5, which PostgreSQL and MySQL compute from the same texts."""
     monkeypatch.setattr(reader, "batches", lambda connection, sql, _: [connection.exec_driver_sql(sql).all()])
     table = make_table(shape)
     values: list[Row] = [("1", "ä€", "note", "1.50"), ("2", "b", None, None), ("3", "b", None, "-0.01")]
@@ -104,8 +104,12 @@ def test_a_checksum_does_not_depend_on_who_makes_it(
         server.load(connection, table, columns, BytesIO(copy_text.render(values)))
     texts = ["".join("N" if v is None else f"{len(v)}:{v}" for v in row) for row in values]
     hashes = [md5(text.encode(), usedforsecurity=False).hexdigest() for text in texts]
-    assert server.checksum(server.dialect.table(table), columns) == (3, f"{sum(int(h[:15], 16) for h in hashes):x}")
-    assert {h for _, h in server.row_hashes(server.dialect.table(table), columns, ())} == set(hashes)
+    name, buckets = server.dialect.table(table), {h[:4]: (1, int(h[:15], 16)) for h in hashes}
+    assert server.bucket_sums(name, columns, (), 4) == buckets
+    within = {hashes[0][:2], hashes[1][:2]}
+    assert server.bucket_sums(name, columns, (), 4, within) == {b: s for b, s in buckets.items() if b[:2] in within}
+    assert {h for _, h in server.row_hashes(name, columns, ())} == set(hashes)
+    assert [h for _, h in server.row_hashes(name, columns, (), {hashes[2][:4]})] == [hashes[2]]
 
 
 def test_an_empty_text_is_null_and_a_column_that_forbade_null_allows_it(

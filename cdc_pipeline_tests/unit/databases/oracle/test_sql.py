@@ -15,6 +15,7 @@ import sqlglot
 from sqlglot import expressions
 from sqlglot.errors import ParseError
 
+from cdc_pipeline.databases.key_ranges import KeySet
 from cdc_pipeline.databases.oracle import binds, database, reader, source, target
 from cdc_pipeline.databases.oracle.dialect import OracleDialect
 from cdc_pipeline.databases.target import Writer
@@ -141,13 +142,14 @@ def test_every_statement_of_the_source_parses(monkeypatch: pytest.MonkeyPatch) -
     opened.count(shape.table)
     opened.is_empty(opened.connect(), shape.table)
     rows = opened.dialect.replicated(shape)
-    opened.checksum(rows, columns)
     opened.bucket_sums(rows, columns, shape.key, 3)
-    list(opened.row_hashes(rows, columns, shape.key))
-    list(opened.row_hashes(rows, columns, shape.key, {"0aF"}))
+    opened.bucket_sums(rows, columns, shape.key, 5, {"0aF"})
+    opened.row_texts(rows, columns, columns, shape.key, KeySet((("7",),)))
     long: list[str] = []
     monkeypatch.setattr(reader, "batches", lambda _, sql, __: long.append(sql) or iter(()))
-    list(opened.row_hashes(rows, [*columns, ("long", ColumnType(Kind.TEXT))], shape.key))
+    for only in ((), {"0aF"}, KeySet((("7",), ("8",)))):
+        list(opened.row_hashes(rows, columns, shape.key, only))
+        list(opened.row_hashes(rows, [*columns, ("long", ColumnType(Kind.TEXT))], shape.key, only))
     assert len(recorder.statements) >= 18
     for sql in (*recorder.statements, *long):
         parse(sql)

@@ -9,7 +9,7 @@ from concurrent.futures import wait
 
 import pytest
 
-from cdc_pipeline.copying.threads import in_threads
+from cdc_pipeline.threads import in_threads
 
 
 def test_each_item_is_worked_on_once_and_so_many_at_a_time() -> None:
@@ -52,7 +52,7 @@ def test_what_is_cancelled_before_its_turn_is_left_out() -> None:
 
 def test_the_process_ends_while_they_work() -> None:
     program = (
-        "import threading\nfrom cdc_pipeline.copying.threads import in_threads\n"
+        "import threading\nfrom cdc_pipeline.threads import in_threads\n"
         "in_threads(lambda _: threading.Event().wait(), [1, 2], 2, 'for ever')\n"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0

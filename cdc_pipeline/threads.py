@@ -1,5 +1,6 @@
-"""Threads of a copy. A process that shall end may be amid a copy of many hours, which may be killed anywhere: so the
-interpreter does not wait for these at its end, as it would for those of a ThreadPoolExecutor."""
+"""Threads that wait for databases. A process that shall end may be amid a copy or a scan of many hours, which may be
+killed anywhere: so the interpreter does not wait for these at its end, as it would for those of a ThreadPoolExecutor.
+"""
 
 from __future__ import annotations
 
@@ -40,3 +41,9 @@ def in_threads(work: Callable[[T], R], items: Iterable[T], most: int, name: str)
     for number in range(min(most, len(futures))):
         threading.Thread(target=run, name=f"{name} {number}", daemon=True).start()
     return futures
+
+
+def at_once(work: Callable[[T], R], one: T, other: T, name: str) -> tuple[R, R]:
+    """Both results. Raises what the first has raised, or else the second."""
+    first, second = in_threads(work, (one, other), 2, name)
+    return first.result(), second.result()
