@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from cdc_pipeline.apply.consumer import Consumer
-from cdc_pipeline.apply.drift import drifted
-from cdc_pipeline.apply.evolution import Changes, Evolution
+from cdc_pipeline.alterations import look_for_changes
+from cdc_pipeline.apply.consumer import CaughtUp, Consumer
+from cdc_pipeline.apply.evolution import Evolution
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.apply.retry import Retried, Retrier
 from cdc_pipeline.capture.connector import UNAVAILABLE
 from cdc_pipeline.capture.registration import Registration
+from cdc_pipeline.catching_up import caught_up_with, wait_for_the_consumer
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.copying.completion import make_foreign_keys
 from cdc_pipeline.copying.copy import Copier, CopyResult, OnProgress
@@ -22,29 +21,19 @@ from cdc_pipeline.errors import (
     CannotJoin,
     CdcPipelineError,
     ChoicesChanged,
-    ChoicesImpossible,
-    ConnectorFailed,
     ConsumerAlreadyRuns,
     DefinitionChanged,
     NotCopied,
     NotStarted,
     PositionLost,
-    SourceTableGone,
-    TableChanged,
-    TablesStopped,
     ValidationFailed,
 )
 from cdc_pipeline.model import Comparison, Position, Replicated, RowCount, TableId
 from cdc_pipeline.parts import Parts
-from cdc_pipeline.projection import project
 from cdc_pipeline.quarantine import Quarantine, SetAside
-from cdc_pipeline.state import HAS_WATERMARK, Desired, TableState
+from cdc_pipeline.state import HAS_WATERMARK, Desired
 from cdc_pipeline.validation import Validation, validate
 from cdc_pipeline.verify import count, verify
-
-CaughtUp = Callable[[Mapping[tuple[str, int], int]], bool]
-CHECK_SECONDS = 0.2
-STIR_SECONDS = 1.5  # longer than Debezium's heartbeat interval, within which it reports once
 
 
 def start_replication(
@@ -304,10 +293,13 @@ class Replication:
         holder = self.parts.state.consumer() if join else None
         if holder is not None and holder.is_alive:
             group = holder.group
+        evolution = Evolution(
+            lambda: look_for_changes(self.parts), self._copy_changed, copies=self.config.schema_changes == "evolve"
+        )
         consumer = Consumer(
             self.config, self.parts.source, self.parts.target, self.parts.state, self._taken_up(),
             unavailable=UNAVAILABLE, group=group, run_id=run_id, join=join, on_progress=on_stream,
-            evolution=Evolution(self._changes, self._copy_changed, copies=self.config.schema_changes == "evolve"),
+            evolution=evolution,
         )  # fmt: skip
         try:
             # It asks its state several times a second, which shall not take a connection each.
@@ -317,51 +309,9 @@ class Replication:
             if run_id is not None:  # asked to be that very run
                 raise
             self.say(str(error))
-            self._wait_for_the_other(should_stop, caught_up)
+            if caught_up is not None:
+                wait_for_the_consumer(self.parts, self.tables, caught_up, should_stop)
             return consumer.progress
-
-    def _changes(self) -> Changes:
-        """How the source's tables differ from what was copied of them."""
-        if self.config.ignores_changes:
-            return self._changes_in_the_way()
-        records = self.parts.state.table_records()
-        existing = set(self.parts.source.tables())
-        selected = {table.source: table for table in self.parts.resolve(existing)[0]}
-        changes = Changes(selected=set(selected))
-        shapes = self.parts.source.shapes([table for table in records if table in selected])
-        for table, record in records.items():
-            if record.state not in HAS_WATERMARK or record.shape is None:
-                continue
-            if table not in selected:
-                if table not in existing:
-                    changes.gone[table] = SourceTableGone(table=table)
-                continue
-            try:
-                shape = project(shapes[table], selected[table].choices)
-            except ChoicesImpossible as error:
-                changes.gone[table] = error
-            else:
-                if shape.fingerprint != record.shape.fingerprint:
-                    changes.changed.add(table)
-        if self.config.schema_changes == "stop":
-            changes.gone |= {table: TableChanged(table=table) for table in changes.changed}
-            changes.changed = set()
-        else:
-            changes.new = selected.keys() - records.keys()
-        return changes
-
-    def _changes_in_the_way(self) -> Changes:
-        """Of a replication that ignores changes: those with which its events cannot be read any more."""
-        records = self.parts.state.table_records()
-        selected = [table.source for table in self.parts.resolve(self.parts.source.tables())[0]]
-        shapes = self.parts.source.shapes(selected)
-        changes = Changes(selected=set(selected))
-        for table in shapes.keys() & records.keys():
-            copied = records[table].shape
-            error = drifted(copied, shapes[table]) if copied and records[table].state in HAS_WATERMARK else None
-            if error:
-                changes.gone[table] = error
-        return changes
 
     def _copy_changed(self, table: TableId) -> CdcPipelineError | None:
         """Beside the consumer, with connections of its own. What it captures is extended first, if the table is new."""
@@ -375,55 +325,9 @@ class Replication:
             return error
         return result.error
 
-    def _wait_for_the_other(self, should_stop: threading.Event, caught_up: CaughtUp | None) -> None:
-        topics = [table.topic for table in self.tables]
-        while caught_up and not should_stop.wait(CHECK_SECONDS):
-            records = self.parts.state.table_records()
-            stopped = {self.config.topic(source): r for source, r in records.items() if r.state is TableState.FAILED}
-            stored = self.parts.state.offsets_of(topics)
-            offsets = {key: sys.maxsize if key[0] in stopped else r.next_offset for key, r in stored.items()}
-            if caught_up(offsets):
-                if stopped:
-                    reasons = "; ".join(f"{record.source}: {record.error}" for record in stopped.values())
-                    raise TablesStopped(count=len(stopped), reasons=reasons)
-                return
-            holder = self.parts.state.consumer()
-            if holder is None or not holder.is_alive:
-                raise CdcPipelineError(reason="the other consumer ended before it had caught up; run this again")
-
     def caught_up(self) -> CaughtUp:
-        """A function that tells whether offsets of the topics cover everything committed in the source by now.
-
-        The connector's own offset says when Kafka has acknowledged all events up to the mark; the topics' ends at that
-        moment are what must be applied.
-        """
-        parts, name = self.parts, self.config.connector_name
-        mark = parts.source.mark()
-        topics = [table.topic for table in self.tables]
-        goal: dict[tuple[str, int], int] = {}
-        reached, next_stir = False, time.monotonic() + STIR_SECONDS
-
-        def check(offsets: Mapping[tuple[str, int], int]) -> bool:
-            nonlocal reached, next_stir
-            if not reached:
-                offset = parts.connect.offsets(name)
-                if not offset or not parts.source.reached(offset, mark):
-                    self._require_running_connector()
-                    if time.monotonic() >= next_stir:
-                        parts.source.stir()
-                        next_stir = time.monotonic() + STIR_SECONDS
-                    return False
-                goal.update(parts.broker.ends(topics))
-                reached = True
-            return all(offsets.get(key, 0) >= end for key, end in goal.items())
-
-        return check
-
-    def _require_running_connector(self) -> None:
-        status = self.parts.connect.status(self.config.connector_name)
-        failed = [task["error"] for task in status["tasks"] if task["state"] == "FAILED"]
-        if failed:
-            raise ConnectorFailed(connector=self.config.connector_name, reason=failed[0])
+        """A function that tells whether offsets of the topics cover everything committed in the source by now."""
+        return caught_up_with(self.parts, self.tables)
 
     # -- at any moment ------------------------------------------------------------------------------------------
 
@@ -452,7 +356,7 @@ class Replication:
 
     def _wait_for_stream(self) -> None:
         """Until all that the source holds now is in the target. Raises what keeps it from that."""
-        self._wait_for_the_other(threading.Event(), self.caught_up())
+        wait_for_the_consumer(self.parts, self.tables, self.caught_up(), threading.Event())
 
     # -- the owner's wishes -------------------------------------------------------------------------------------
 
