@@ -10,7 +10,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import update_wrapper
@@ -18,28 +18,21 @@ from typing import Any
 
 import click
 from prometheus_client import CollectorRegistry, start_http_server
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from cdc_pipeline import terminal
 from cdc_pipeline.config import find_replication, load_replication, replication_files
-from cdc_pipeline.copying.copy import OnProgress
 from cdc_pipeline.errors import CdcPipelineError, ValidationFailed
 from cdc_pipeline.local.command import local
 from cdc_pipeline.metrics import StatusCollector
-from cdc_pipeline.model import Comparison, Replicated, TableId
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import WISHES, Desired
 from cdc_pipeline.status import get_unified_status
-from cdc_pipeline.validation import ColumnMapping, mappings
+from cdc_pipeline.validation import mappings
 from cdc_pipeline.validation import validate as validate_all
 
 GOOD, NOT_GOOD, NOT_DONE = 0, 1, 2
-WIDE = 200  # characters of a line where no terminal limits it: a file or a pipe gets every name whole
 
-console = Console(width=None if sys.stdout.isatty() else WIDE)
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON, for programs.")
 until_caught_up_option = click.option(
     "--until-caught-up", is_flag=True, help="End when every change written before this moment has been applied."
@@ -93,24 +86,6 @@ def ended_by_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def progress_bars() -> Iterator[OnProgress]:
-    """A bar for each table on a terminal; elsewhere the log's lines say it."""
-    if not console.is_terminal:
-        yield lambda *_: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[TableId, Any] = {}
-
-        def on_progress(table: TableId, rows: int, total: int) -> None:
-            if table not in tasks:
-                tasks[table] = bars.add_task(str(table), total=total)
-            bars.update(tasks[table], completed=rows, total=max(rows, total))
-
-        yield on_progress
-
-
 @command("validate")
 @as_json
 @click.option("--force-resync", is_flag=True, help="As if tables with data would be reloaded.")
@@ -132,20 +107,10 @@ def validate(replication: Replication, as_json: bool, force_resync: bool, adopt:
         click.echo(json.dumps({"checks": checks, "tables": tables}, indent=2))
     else:
         for table, columns in becomes.items():
-            _show_mapping(table, columns)
+            terminal.show_mapping(table, columns)
         for check in found.checks:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}{'' if check.ok else ': ' + check.problem}")
     return NOT_GOOD if found.problems else GOOD
-
-
-def _show_mapping(replicated: Replicated, columns: Sequence[ColumnMapping]) -> None:
-    title = escape(f"{replicated.source} → {replicated.target}")
-    table = Table("column", "source type", "is a", "target type", "note", title=title)
-    for c in columns:
-        name = f"{c.column} (key)" if c.in_key else c.column
-        cells = (name, c.source_type, c.kind or "unknown", c.target_type or "-", c.note)
-        table.add_row(*map(escape, cells))
-    console.print(table)
 
 
 @command("start")
@@ -154,7 +119,7 @@ def _show_mapping(replicated: Replicated, columns: Sequence[ColumnMapping]) -> N
 @until_caught_up_option
 def start(replication: Replication, force_resync: bool, adopt: bool, until_caught_up: bool) -> int:
     """The four steps: validate, initial copy, register the connector, consume (until Ctrl-C)."""
-    with ended_by_signals() as should_stop, progress_bars() as on_progress:
+    with ended_by_signals() as should_stop, terminal.progress_bars() as on_progress:
         success, message = start_replication(
             replication.config,
             force_resync,
@@ -188,7 +153,7 @@ def _copy(replication: Replication, tables: tuple[str, ...], *, force_resync: bo
     # A start position that is lost may be taken anew only where every table is copied anew.
     chosen = {replication.table(name) for name in tables}
     replication.prepare(force_resync=force_resync and chosen == set(replication.tables))
-    with progress_bars() as on_progress:
+    with terminal.progress_bars() as on_progress:
         results = list(replication.copy(tables, force_resync=force_resync, adopt=adopt, on_progress=on_progress))
     return NOT_DONE if any(result.error for result in results) else GOOD
 
@@ -209,7 +174,7 @@ def consume(replication: Replication, until_caught_up: bool, group: str | None, 
     with ended_by_signals() as should_stop:
         progress = replication.consume(should_stop, until_caught_up=until_caught_up, group=group, join=join)
     click.echo(f"{progress.applied} changes applied ({progress.dropped} were in the target already)")
-    click.echo(f"seconds: {_spent(progress.seconds)}")
+    click.echo(f"seconds: {terminal.by_phase(progress.seconds)}")
     waiting = len(replication.set_aside())
     if waiting:
         click.echo(f"Error: {waiting} events are set aside; see `cdc-pipeline quarantine list`", err=True)
@@ -224,53 +189,8 @@ def status(replication: Replication, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     else:
-        _show_status(answer)
+        terminal.show_status(answer)
     return NOT_GOOD if answer["errors"] else GOOD
-
-
-def _show_status(answer: dict[str, Any]) -> None:
-    connector, consumer = answer["connector"], answer["consumer"]
-    tasks = ", ".join(f"task {task['id']} {task['state']}" for task in connector["tasks"])
-    console.print(f"Connector  {connector['name']}: {connector['state']} {tasks}")
-    console.print(f"Consumer   {consumer['group'] or '-'}: {consumer['state']} (wanted: {answer['desired']})")
-    _show_work(consumer)
-    for other in answer["joined"]:
-        console.print(f"           joined by process {other['pid']} on {escape(other['host'])}: {other['state']}")
-        _show_work(other)
-    console.print(f"Lag        {answer['lag_events']} events, {answer['lag_seconds']} s")
-    table = Table("source", "target", "state", "copied in")
-    for name in ("copied", "inserted", "updated", "deleted", "lag", "set aside"):
-        table.add_column(name, justify="right")
-    for row in answer["tables"]:
-        fields = ("rows_copied", "inserted", "updated", "deleted", "lag_events", "set_aside")
-        numbers = [row[field] for field in fields]
-        names = (escape(row["source"]), escape(row["target"]))
-        table.add_row(*names, row["state"], _copied_in(row), *(f"{number:,}" for number in numbers))
-    console.print(table)
-    for error in answer["errors"]:
-        console.print(f"Error: {error}", markup=False)
-
-
-def _copied_in(row: Mapping[str, Any]) -> str:
-    """How long the copy took, and what took most of it; nothing of a table that is not copied yet."""
-    seconds: float = row["copy_seconds"]
-    phases: Mapping[str, float] = row["copy_phases"]
-    took = f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
-    if spent := sum(phases.values()):
-        longest = max(phases, key=lambda phase: phases[phase])
-        return f"{took}, {longest} {phases[longest] / spent:.0%}"
-    return took if seconds else ""
-
-
-def _show_work(consumer: dict[str, Any]) -> None:
-    """Nothing of a consumer that has said nothing of it."""
-    if consumer["seconds"]:
-        rate = f"{consumer['applied']:,} rows applied, {consumer['events_per_second']:,.1f} a second"
-        console.print(f"           {rate}; seconds: {_spent(consumer['seconds'])}")
-
-
-def _spent(seconds: Mapping[str, float]) -> str:
-    return ", ".join(f"{phase} {spent:.1f}" for phase, spent in seconds.items())
 
 
 @main.command("metrics")
@@ -313,27 +233,8 @@ def verify(replication: Replication, as_json: bool, repair: bool, tables: tuple[
         ]  # fmt: skip
         click.echo(json.dumps({"equal": all(c.equal for c in comparisons), "tables": rows}, indent=2))
     else:
-        table = Table("source", "target", "result")
-        for name in ("source rows", "target rows", "missing", "extra", "different", "undecided", "mended"):
-            table.add_column(name, justify="right")
-        for c in comparisons:
-            numbers = (c.source_rows, c.target_rows, c.missing, c.extra, c.different, c.undecided, c.mended)
-            result = _result(c)
-            result += escape(f" without {', '.join(c.left_out)}") if c.left_out else ""
-            table.add_row(escape(str(c.table)), escape(str(c.target)), result, *(f"{number:,}" for number in numbers))
-        console.print(table)
-        for c in comparisons:
-            if c.advice:
-                click.echo(f"{c.table}: {c.advice}")
+        terminal.show_comparisons(comparisons)
     return GOOD if all(c.equal for c in comparisons) else NOT_GOOD
-
-
-def _result(comparison: Comparison) -> str:
-    if comparison.equal:
-        return "[green]mended[/]" if comparison.mended else "[green]equal[/]"
-    is_open = comparison.undecided or comparison.unread
-    differs = comparison.missing or comparison.extra or comparison.different or not is_open
-    return "[red]DIFFERENT[/]" if differs else "[yellow]UNDECIDED[/]"
 
 
 def _wish(name: str, desired: Desired, help: str) -> None:
@@ -375,11 +276,7 @@ def quarantine_list(replication: Replication, table: str | None, as_json: bool) 
         ]  # fmt: skip
         click.echo(json.dumps({"events": rows}, indent=2))
     else:
-        shown = Table("source", "row", "offset", "since", "error")
-        for item in items:
-            cells = (str(item.table), item.row_key, str(item.offset), f"{item.since:%Y-%m-%d %H:%M:%S}", item.error)
-            shown.add_row(*map(escape, cells))
-        console.print(shown if items else "Nothing is set aside.")
+        terminal.show_set_aside(items)
     return NOT_GOOD if items else GOOD
 
 

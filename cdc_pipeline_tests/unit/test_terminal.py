@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_pipeline import cli
+from cdc_pipeline import terminal
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from cdc_pipeline import cli
     ],
 )
 def test_how_long_a_copy_took(seconds: float, phases: dict[str, float], shown: str) -> None:
-    assert cli._copied_in({"copy_seconds": seconds, "copy_phases": phases}) == shown
+    assert terminal.copied_in({"copy_seconds": seconds, "copy_phases": phases}) == shown
