@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka import Consumer as KafkaConsumer
 
 from cdc_pipeline.apply.batch import BatchBuilder
+from cdc_pipeline.apply.decode import Decoder
 from cdc_pipeline.apply.drift import drifted, missing_in
 from cdc_pipeline.databases.source import Source
 from cdc_pipeline.errors import CdcPipelineError, ConsumerFenced, OffsetLost
@@ -33,6 +34,9 @@ class TableStream:
     watermark: Watermark
     builder: BatchBuilder
     waiting: dict[str, str]  # rows whose events are set aside, and under which key (Quarantine.waiting)
+
+    def __post_init__(self) -> None:
+        self.decoder = Decoder(self.builder.images.in_order)
 
 
 class Assignment:

@@ -15,7 +15,6 @@ from typing import Any
 from confluent_kafka import Message
 
 from cdc_pipeline.apply.assignment import Assignment, Partition, TableStream
-from cdc_pipeline.apply.decode import decode
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.databases.source import Source
 from cdc_pipeline.errors import CdcPipelineError, TooManySetAside
@@ -102,7 +101,7 @@ class Collector:
         before = after.waiting.get(topic, stream.waiting) if after else stream.waiting
         waiting = collected.waiting.setdefault(topic, dict(before))
         for message in collected.runs[key]:
-            event = _decode(key, message)
+            event = _decode(stream, key, message)
             if event is None:
                 continue
             if stream.watermark.holds(event.source) or trail.repeats(event.operation, event.source, event.order):
@@ -139,7 +138,7 @@ class Collector:
         """This one event cannot be applied: on with the next. Raises TableTrouble where that is no way out."""
         topic, _ = key
         stream = self.assignment.streams[topic]
-        event = _decode(key, message)
+        event = _decode(stream, key, message)
         if event is None or event.key is None:  # nothing tells which later events have to wait for it
             raise TableTrouble(topic, error) from error
         if len(set(stream.waiting.values())) >= self.most_set_aside:
@@ -173,8 +172,9 @@ def _wait(event: ChangeEvent, waiting: dict[str, str], behind: str) -> None:
             waiting[row_key(key)] = behind
 
 
-def _decode(of: Partition, message: Message) -> ChangeEvent | None:
-    return decode(*of, message.offset() or 0, message.key(), message.value(), message.headers() or ())
+def _decode(stream: TableStream, of: Partition, message: Message) -> ChangeEvent | None:
+    offset, headers = message.offset() or 0, message.headers() or ()
+    return stream.decoder.decode(*of, offset, message.key(), message.value(), headers)
 
 
 def _item(stream: TableStream, message: Message, event: ChangeEvent, behind: str, error: str) -> SetAside:

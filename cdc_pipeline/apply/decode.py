@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
-from typing import Any, TypedDict
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, Generic, TypedDict, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from cdc_pipeline.errors import EventNotUnderstood
 from cdc_pipeline.model import ChangeEvent, Operation
@@ -43,46 +44,110 @@ class _InTransaction(msgspec.Struct, gc=False):
     data_collection_order: int
 
 
-class _Body(msgspec.Struct, gc=False):
+After = TypeVar("After")
+
+
+class _Body(msgspec.Struct, Generic[After], gc=False):
     op: str
     source: SourceBlock
     before: msgspec.Raw = _NULL
-    after: dict[str, Any] | None = None
+    after: After | None = None
     transaction: _InTransaction | None = None
 
 
-_body = msgspec.json.Decoder(_Body)
+_body = msgspec.json.Decoder(_Body[dict[str, Any]])
 _image = msgspec.json.Decoder(dict[str, Any])
 
 
-def decode(
-    topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None, headers: Headers = ()
-) -> ChangeEvent | None:
-    """One message of a table's topic; None for a tombstone. Raises EventNotUnderstood.
-
-    All parts are JSON without schemas, as the connector's converters write it.
-    """
-    if value is None:
-        return None
+@lru_cache(maxsize=1000)
+def _body_of(columns: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """For images of just these columns: objects without a name for each value, which takes half as long."""
+    places = {f"c{number}": column for number, column in enumerate(columns)}
+    fields = [(place, Any) for place in places]
     try:
-        body = _body.decode(value)
-        event = ChangeEvent(
-            topic,
-            partition,
-            offset,
-            _OPERATIONS[body.op],
-            _key(key),
-            None if body.before == _NULL else _Unread(body.before, topic, partition, offset),
-            body.after,
-            body.source,
-            body.transaction.data_collection_order if body.transaction else 0,
-        )
-        if headers:  # few events have any
-            keys = dict(headers)
-            event.moves_to, event.moved_from = _key(keys.get(MOVES_TO)), _key(keys.get(MOVED_FROM))
-        return event
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
-        raise _not_understood(topic, partition, offset, error) from error
+        image = msgspec.defstruct("_Image", fields, rename=places, forbid_unknown_fields=True, gc=False)
+    except ValueError:  # a name that JSON has to escape
+        return _body
+    return msgspec.json.Decoder(_Body[image])
+
+
+class Decoder:
+    """Of the messages of one topic. Images that have just the `columns` are read as `Whole`; from the first one on that
+    has others, all are read by their names."""
+
+    def __init__(self, columns: Sequence[str] = ()) -> None:
+        self.columns = tuple(columns)
+        self._body = None if columns else _body
+
+    def decode(
+        self, topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None, headers: Headers = ()
+    ) -> ChangeEvent | None:
+        """One message of a table's topic; None for a tombstone. Raises EventNotUnderstood.
+
+        All parts are JSON without schemas, as the connector's converters write it.
+        """
+        if value is None:
+            return None
+        try:
+            body = self._read(value)
+            after = body.after
+            event = ChangeEvent(
+                topic,
+                partition,
+                offset,
+                _OPERATIONS[body.op],
+                _key(key),
+                None if body.before == _NULL else _Unread(body.before, topic, partition, offset),
+                after if after is None or type(after) is dict else Whole(self.columns, after),
+                body.source,
+                body.transaction.data_collection_order if body.transaction else 0,
+            )
+            if headers:  # few events have any
+                keys = dict(headers)
+                event.moves_to, event.moved_from = _key(keys.get(MOVES_TO)), _key(keys.get(MOVED_FROM))
+            return event
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
+            raise _not_understood(topic, partition, offset, error) from error
+
+    def _read(self, value: bytes) -> _Body[Any]:
+        if self._body is None:
+            self._body = _body_of(self.columns)
+        try:
+            return self._body.decode(value)
+        except msgspec.ValidationError:
+            self._body = _body
+            return _body.decode(value)
+
+
+decode = Decoder().decode  # of a topic of whose table nothing is known
+
+
+class Whole(Mapping[str, Any]):
+    """An image with all of a table's columns, and no others."""
+
+    def __init__(self, columns: tuple[str, ...], values: msgspec.Struct) -> None:
+        self.columns = columns
+        self._struct = values
+
+    def in_order(self) -> tuple[Any, ...]:
+        """The values, in the order of the columns."""
+        return astuple(self._struct)
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        return dict(zip(self.columns, self.in_order(), strict=True))
+
+    def keys(self) -> KeysView[str]:
+        return self._values.keys()
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
 
 
 class _Unread(Mapping[str, Any]):

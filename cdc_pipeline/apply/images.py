@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from cdc_pipeline.apply import moments
+from cdc_pipeline.apply.decode import Whole
 from cdc_pipeline.apply.values import UNREPRESENTABLE, all_at_once, converter, plain, unchecked
 from cdc_pipeline.choices import fingerprint_of_salt
 from cdc_pipeline.databases.definition import Default, Expression, Literal, Now
@@ -109,9 +110,12 @@ class Images:
     def values(self, image: Image) -> tuple[Any, ...] | None:
         """What most images are: all of the table's columns in their order, each with its value, as Debezium wrote it.
         None of any other."""
-        if image is None or tuple(image) != self.in_order:
+        if type(image) is Whole and image.columns == self.in_order:
+            values = image.in_order()
+        elif image is None or tuple(image) != self.in_order:
             return None
-        values = tuple(image.values())
+        else:
+            values = tuple(image.values())
         for placeholder in self.all_placeholders:
             if placeholder in values:
                 return None
@@ -129,10 +133,10 @@ class Images:
         except UNREPRESENTABLE:
             return self.key(event, event.after)  # tells which column it is
 
-    def texts(self, rows: Sequence[Sequence[Any]]) -> dict[str, list[str | None]]:
+    def texts(self, rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[str | None]]:
         """Of many rows of `values`: the canonical texts of each column, by the target's names. A column at a time takes
         a third of the time that a row at a time does. Raises ValueNotRepresentable."""
-        texts: dict[str, list[str | None]] = {}
+        texts: dict[str, Sequence[str | None]] = {}
         for (name, origin, _, _), values in zip(self.fields, zip(*rows, strict=True), strict=True):
             try:
                 texts[name] = self.at_once[name](values)

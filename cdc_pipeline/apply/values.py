@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from types import NoneType
 from typing import Any
 
@@ -55,13 +55,16 @@ def unchecked(column: Column) -> Convert:
     return _text_converter(column) or _oracle_converter(column) or _converter(column.canonical)
 
 
-def all_at_once(convert: Convert) -> Callable[[Sequence[Any]], list[str | None]]:
+def all_at_once(convert: Convert) -> Callable[[Sequence[Any]], Sequence[str | None]]:
     """An unchecked converter for many values, NULLs among them. Where all are of the type that is expected, nothing is
     asked of each."""
     expected, text_of = plain(convert)
+    others = _TEXTS_BUT.get(convert)
 
-    def convert_all(values: Sequence[Any]) -> list[str | None]:
+    def convert_all(values: Sequence[Any]) -> Sequence[str | None]:
         types = set(map(type, values))
+        if others is not None and types <= {str, NoneType} and (not others or others.isdisjoint(values)):
+            return values
         if types == {expected}:
             return list(map(text_of, values))
         if types == {expected, NoneType}:
@@ -109,7 +112,7 @@ def _converter(type: ColumnType) -> Convert:
         case Kind.INTEGER:
             return _integer
         case Kind.DECIMAL:
-            return _decimal(type.scale)
+            return _whole_decimal if type.scale == 0 else _decimal
         case Kind.FLOAT:
             return _single if type.size == 32 else _float
         case Kind.BINARY:
@@ -216,13 +219,14 @@ def _bits(size: int) -> Convert:
     return convert
 
 
-def _decimal(scale: int | None) -> Convert:
-    def convert(value: Any) -> str:
-        """PostgreSQL's numeric with a negative scale comes with thousands of zeros after the point."""
-        text = _SPECIAL_DECIMALS.get(value) or _text(value)
-        return text.partition(".")[0] if scale == 0 and not text.partition(".")[2].strip("0") else text
+def _decimal(value: Any) -> str:
+    return _SPECIAL_DECIMALS.get(value) or _text(value)
 
-    return convert
+
+def _whole_decimal(value: Any) -> str:
+    """PostgreSQL's numeric with a negative scale comes with thousands of zeros after the point."""
+    whole, _, rest = (text := _decimal(value)).partition(".")
+    return text if rest.strip("0") else whole
 
 
 def _geometry(value: Any) -> str:
@@ -234,3 +238,7 @@ def _geometry(value: Any) -> str:
 
 
 _PLAIN: dict[Convert, tuple[type, Convert]] = {_text: (str, str), _integer: (int, str), _float: (float, repr)}
+_TEXTS_BUT: dict[Convert, Set[str]] = {  # converters that leave all texts as they are but these
+    _text: frozenset(),
+    _decimal: _SPECIAL_DECIMALS.keys(),
+}

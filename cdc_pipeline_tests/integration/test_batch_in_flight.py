@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from cdc_pipeline.apply import collector
+from cdc_pipeline.apply.decode import Decoder
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.acceptance.test_kills import DIRECTIONS, applied, cdc_pipeline, start_streaming, wait_until
@@ -30,13 +30,13 @@ ROWS = 20
 def made(monkeypatch: pytest.MonkeyPatch) -> Offsets:
     """The events that a consumer in this process has made rows of."""
     offsets: Offsets = set()
-    decode = collector.decode
+    decode = Decoder.decode
 
-    def watched(topic: str, partition: int, offset: int, *parts: Any) -> object:
+    def watched(self: Decoder, topic: str, partition: int, offset: int, *parts: Any) -> object:
         offsets.add((topic, offset))
-        return decode(topic, partition, offset, *parts)
+        return decode(self, topic, partition, offset, *parts)
 
-    monkeypatch.setattr(collector, "decode", watched)
+    monkeypatch.setattr(Decoder, "decode", watched)
     return offsets
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cdc_pipeline
-from cdc_pipeline.apply.decode import SourceBlock, decode
+from cdc_pipeline.apply.decode import Decoder, SourceBlock, Whole, decode
 from cdc_pipeline.errors import EventNotUnderstood
 from cdc_pipeline.model import ChangeEvent, Operation
 
@@ -69,8 +69,9 @@ def test_large_and_unicode_values_arrive_unchanged() -> None:
     ],
 )
 def test_what_is_no_change_event_is_named_with_its_place(key: bytes | None, value: bytes) -> None:
-    with pytest.raises(EventNotUnderstood, match=r"^Event at shop\.users \[3\] offset 42 cannot be read: not a D"):
-        decode("shop.users", 3, 42, key, value)
+    for reads in (decode, Decoder(["id"]).decode):
+        with pytest.raises(EventNotUnderstood, match=r"^Event at shop\.users \[3\] offset 42 cannot be read: not a D"):
+            reads("shop.users", 3, 42, key, value)
 
 
 def test_an_image_that_cannot_be_read_is_named_when_it_is_asked_for() -> None:
@@ -79,6 +80,44 @@ def test_an_image_that_cannot_be_read_is_named_when_it_is_asked_for() -> None:
     assert event.before is not None
     with pytest.raises(EventNotUnderstood, match=r"^Event at shop\.users \[3\] offset 42 cannot be read"):
         event.before["name"]
+
+
+COLUMNS = ("id", "ä 😀", "class")
+
+
+def body(**after: object) -> bytes:
+    return json.dumps({"op": "c", "after": after, "source": SOURCE}).encode()
+
+
+def test_an_image_with_all_columns_is_read_in_their_order() -> None:
+    event = Decoder(COLUMNS).decode("t", 0, 0, None, body(**{"class": None, "ä 😀": [1, {"a": 2}], "id": 2**64}))
+    assert event is not None
+    assert isinstance(event.after, Whole)
+    assert event.after.in_order() == (2**64, [1, {"a": 2}], None)
+    assert event.after == {"id": 2**64, "ä 😀": [1, {"a": 2}], "class": None}
+    assert (list(event.after), len(event.after), event.after.keys()) == (list(COLUMNS), 3, set(COLUMNS))
+
+
+@pytest.mark.parametrize("after", [{"id": 1, "ä 😀": 2}, {"id": 1, "ä 😀": 2, "class": 3, "new": 4}])
+def test_an_image_with_other_columns_is_read_by_their_names(after: dict[str, int]) -> None:
+    decoder = Decoder(COLUMNS)
+    for told in (after, dict.fromkeys(COLUMNS, 5)):
+        event = decoder.decode("t", 0, 0, None, body(**told))
+        assert event is not None
+        assert event.after == told
+
+
+@pytest.mark.parametrize("name", ['quo"te', "back\\slash", "tab\t"])
+def test_a_name_that_json_has_to_escape_is_read(name: str) -> None:
+    event = Decoder([name]).decode("t", 0, 0, None, body(**{name: 1}))
+    assert event is not None
+    assert event.after == {name: 1}
+
+
+def test_a_deleted_row_has_no_new_image() -> None:
+    event = Decoder(COLUMNS).decode("t", 0, 0, b'{"id":1}', b'{"op":"d","before":{"id":1},"after":null,"source":{}}')
+    assert event is not None
+    assert (event.before, event.after) == ({"id": 1}, None)
 
 
 def test_all_that_is_asked_of_the_source_block_is_read() -> None:

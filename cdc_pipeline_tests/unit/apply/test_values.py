@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_pipeline.apply.values import converter
+from cdc_pipeline.apply.values import all_at_once, converter, unchecked
 from cdc_pipeline.errors import ValueNotRepresentable
 from cdc_pipeline.model import Column, ColumnType, Kind
 
@@ -18,13 +18,12 @@ EPOCH = datetime(1970, 1, 1)
 
 
 def text(kind: Kind, value: Any, size: int | None = None, **flags: bool) -> str | None:
-    return converter(
-        Column(
-            "c",
-            f"declared {kind}",
-            ColumnType(kind, size, None, flags.get("unsigned", False), flags.get("fixed", False)),
-        )
-    )(value)
+    """Of one value, as it is of that value among others."""
+    type = ColumnType(kind, size, None, flags.get("unsigned", False), flags.get("fixed", False))
+    column = Column("c", f"declared {kind}", type)
+    canonical, many = converter(column)(value), all_at_once(unchecked(column))
+    assert (list(many([value])), list(many([value, None]))) == ([canonical], [canonical, None])
+    return canonical
 
 
 @pytest.mark.parametrize(
@@ -37,6 +36,8 @@ def text(kind: Kind, value: Any, size: int | None = None, **flags: bool) -> str 
         (Kind.INTEGER, 32, 0, "0"),
         (Kind.DECIMAL, 10, "0.10", "0.10"),
         (Kind.DECIMAL, None, "NaN", "NaN"),
+        (Kind.DECIMAL, None, "NAN", "NaN"),
+        (Kind.DECIMAL, None, "NEGATIVE_INFINITY", "-Infinity"),
         (Kind.FLOAT, 64, 0.1, "0.1"),
         (Kind.FLOAT, 64, 3, "3.0"),
         (Kind.FLOAT, 64, 1e300, "1e+300"),
