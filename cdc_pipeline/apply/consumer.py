@@ -38,6 +38,7 @@ from cdc_pipeline.apply.assignment import Assignment, Partition
 from cdc_pipeline.apply.evolution import Evolution
 from cdc_pipeline.apply.heart import Heart, SourceHeart
 from cdc_pipeline.apply.heartbeat import source_time
+from cdc_pipeline.apply.interpreter import for_a_stream
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.apply.transactional import TransactionalApplier
 from cdc_pipeline.config import ReplicationConfig
@@ -128,7 +129,7 @@ class Consumer:
         self._banner()
         self.state.wake_failed()
         attempt, since = 0, time.monotonic()
-        with self._source_heart(), Heart(self.state, self.run_id, self.progress) as heart:
+        with for_a_stream(), self._source_heart(), Heart(self.state, self.run_id, self.progress) as heart:
             while True:
                 try:
                     self._stream(heart, should_stop, caught_up)
@@ -319,7 +320,7 @@ class Consumer:
         for error in errors:
             if error.code() != KafkaError._AUTO_OFFSET_RESET:
                 raise self._unavailable(error)
-        return [message for message in messages if message.error() is None], bool(errors)
+        return [message for message in messages if message.error() is None] if errors else messages, bool(errors)
 
     def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
         return KafkaUnavailable(servers=self.config.kafka.bootstrap_servers, reason=error.str())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, Generic, TypedDict, TypeVar
 
@@ -13,7 +13,7 @@ from cdc_pipeline.errors import EventNotUnderstood
 from cdc_pipeline.model import ChangeEvent, Operation
 
 _OPERATIONS = {operation.value: operation for operation in Operation}
-MOVES_TO, MOVED_FROM = "__debezium.newkey", "__debezium.oldkey"  # of the DELETE and the CREATE that a new key makes
+_KEYS = MOVES_TO, MOVED_FROM = "__debezium.newkey", "__debezium.oldkey"  # of the DELETE and the CREATE of a new key
 
 Headers = Iterable[tuple[str, bytes | str | None]] | Mapping[str, bytes | str | None]
 
@@ -55,20 +55,22 @@ class _Body(msgspec.Struct, Generic[After], gc=False):
     transaction: _InTransaction | None = None
 
 
-_body = msgspec.json.Decoder(_Body[dict[str, Any]])
-_image = msgspec.json.Decoder(dict[str, Any])
+_ReadBody = Callable[[bytes], _Body[Any]]
+_by_name: _ReadBody = msgspec.json.Decoder(_Body[dict[str, Any]]).decode
+_image = msgspec.json.Decoder(dict[str, Any]).decode
+_any = msgspec.json.Decoder().decode
 
 
 @lru_cache(maxsize=1000)
-def _body_of(columns: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+def _in_order(columns: tuple[str, ...]) -> _ReadBody:
     """For images of just these columns: objects without a name for each value, which takes half as long."""
     places = {f"c{number}": column for number, column in enumerate(columns)}
     fields = [(place, Any) for place in places]
     try:
         image = msgspec.defstruct("_Image", fields, rename=places, forbid_unknown_fields=True, gc=False)
     except ValueError:  # a name that JSON has to escape
-        return _body
-    return msgspec.json.Decoder(_Body[image])
+        return _by_name
+    return msgspec.json.Decoder(_Body[image]).decode
 
 
 class Decoder:
@@ -77,7 +79,7 @@ class Decoder:
 
     def __init__(self, columns: Sequence[str] = ()) -> None:
         self.columns = tuple(columns)
-        self._body = None if columns else _body
+        self._read = self._read_first if columns else _by_name
 
     def decode(
         self, topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None, headers: Headers = ()
@@ -96,7 +98,7 @@ class Decoder:
                 partition,
                 offset,
                 _OPERATIONS[body.op],
-                _key(key),
+                _any(key) if key else None,
                 None if body.before == _NULL else _Unread(body.before, topic, partition, offset),
                 after if after is None or type(after) is dict else Whole(self.columns, after),
                 body.source,
@@ -104,19 +106,20 @@ class Decoder:
             )
             if headers:  # few events have any
                 keys = dict(headers)
-                event.moves_to, event.moved_from = _key(keys.get(MOVES_TO)), _key(keys.get(MOVED_FROM))
+                event.moves_to, event.moved_from = (_any(k) if (k := keys.get(n)) else None for n in _KEYS)
             return event
+        except msgspec.ValidationError as error:
+            if self._read is _by_name:
+                raise _not_understood(topic, partition, offset, error) from error
+            self._read = _by_name
+            return self.decode(topic, partition, offset, key, value, headers)
         except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
             raise _not_understood(topic, partition, offset, error) from error
 
-    def _read(self, value: bytes) -> _Body[Any]:
-        if self._body is None:
-            self._body = _body_of(self.columns)
-        try:
-            return self._body.decode(value)
-        except msgspec.ValidationError:
-            self._body = _body
-            return _body.decode(value)
+    def _read_first(self, value: bytes) -> _Body[Any]:
+        """There may be thousands of topics, and many of them at rest."""
+        self._read = _in_order(self.columns)
+        return self._read(value)
 
 
 decode = Decoder().decode  # of a topic of whose table nothing is known
@@ -125,17 +128,22 @@ decode = Decoder().decode  # of a topic of whose table nothing is known
 class Whole(Mapping[str, Any]):
     """An image with all of a table's columns, and no others."""
 
+    __slots__ = "_by_name", "_struct", "columns"
+
     def __init__(self, columns: tuple[str, ...], values: msgspec.Struct) -> None:
         self.columns = columns
         self._struct = values
+        self._by_name: dict[str, Any] | None = None
 
     def in_order(self) -> tuple[Any, ...]:
         """The values, in the order of the columns."""
         return astuple(self._struct)
 
-    @cached_property
+    @property
     def _values(self) -> dict[str, Any]:
-        return dict(zip(self.columns, self.in_order(), strict=True))
+        if self._by_name is None:
+            self._by_name = dict(zip(self.columns, self.in_order(), strict=True))
+        return self._by_name
 
     def keys(self) -> KeysView[str]:
         return self._values.keys()
@@ -161,7 +169,7 @@ class _Unread(Mapping[str, Any]):
     def _values(self) -> dict[str, Any]:
         """Raises EventNotUnderstood."""
         try:
-            return _image.decode(self._raw)
+            return _image(self._raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _not_understood(*self._place, error) from error
 
@@ -173,10 +181,6 @@ class _Unread(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._values)
-
-
-def _key(text: bytes | str | None) -> Any:
-    return msgspec.json.decode(text) if text else None
 
 
 def _not_understood(topic: str, partition: int, offset: int, error: Exception) -> EventNotUnderstood:
