@@ -4,7 +4,8 @@ The first four are this thread's. The others are the writer's: while it waits fo
 
 Delivery contract, per batch of events:
 
-1. `consume` hands over at most `batch_events` messages, from where the stored offsets say.
+1. `consume` hands over at most `batch_events` messages, from where the stored offsets say. Large ones are more than one
+   batch.
 2. Each message is decoded; what its table's watermark holds, or its topic's trail has seen, is dropped.
 3. What is left is collapsed per table (batch.py).
 4. One target transaction moves the offsets of all partitions of the batch, which fails if somebody else has
@@ -25,7 +26,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 
@@ -64,6 +65,7 @@ CAUGHT_UP_SECONDS = 0.2
 LOOK_SECONDS = 10.0  # between two looks at the source's definitions
 HEALTHY_SECONDS = 30.0  # after so long without trouble, attempts are counted from the start again
 MOST_BEATS = 100
+MOST_BYTES = 8 << 20  # of a batch: its rows take some twenty times as much memory, and two batches are there at a time
 RULER = "=" * 80
 
 CaughtUp = Callable[[Mapping[Partition, int]], bool]
@@ -375,14 +377,13 @@ class Consumer:
         topic = self.config.heartbeat_topic
         beats = [message for message in messages if message.topic() == topic]
         try:
-            stopped = applier.apply(messages)
+            for batch in _batches(messages):
+                self._written(kafka, applier.apply(batch))
             if beats or self.beats:
-                stopped |= applier.drain()
+                self._written(kafka, applier.drain())
                 self._note_heartbeats(applier, beats)
-        except ConsumerFenced:
+        except ConsumerFenced:  # also of the batches that are left: they come again
             self._fenced(kafka, applier)
-        else:
-            self._written(kafka, stopped)
 
     def _settle(self, kafka: KafkaConsumer, applier: Applier | TransactionalApplier) -> None:
         """Nothing is in flight behind this, and nothing that has been polled waits to be applied."""
@@ -445,3 +446,16 @@ class Consumer:
 
     def _say(self, message: str) -> None:
         self.log.info("[%s] %s", self.config.connector_name, message)
+
+
+def _batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """In equal parts of about MOST_BYTES at most; of none, none at once."""
+    parts = sum(map(len, messages)) // MOST_BYTES + 1
+    size = sum(map(len, messages)) / parts
+    first = gathered = 0
+    for place, message in enumerate(messages, 1):
+        gathered += len(message)
+        if gathered > size and place < len(messages):
+            yield messages[first:place]
+            first, gathered = place, 0
+    yield messages[first:]

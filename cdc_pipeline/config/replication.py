@@ -53,7 +53,7 @@ class ReplicationConfig(Model):
         "batches", description="whether a reader of the target may see a part of one of the source's transactions"
     )
     quarantine_rows: int = Field(100, ge=0, description="a table stops when events of more rows are set aside")
-    batch_events: int = Field(5000, ge=1, description="at most so many events in one target transaction")
+    batch_events: int = Field(20_000, ge=1, description="at most so many events in one target transaction")
 
     @field_validator("tables", mode="before", json_schema_input_type=list[str | dict[str, Any]])
     @classmethod

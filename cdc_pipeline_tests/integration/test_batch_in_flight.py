@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from cdc_pipeline.apply import consumer
 from cdc_pipeline.apply.decode import Decoder
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.replication import Replication
+from cdc_pipeline.state import Desired
 from cdc_pipeline_tests.acceptance.test_kills import DIRECTIONS, applied, cdc_pipeline, start_streaming, wait_until
 from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.test_quarantine import people, start
@@ -56,8 +58,8 @@ def consuming(replication: Replication, stop: threading.Event | None = None) -> 
     Then the progress is what it was at its end."""
     state, stop = replication.parts.state, stop or threading.Event()
     ended: list[Progress] = []
-    consumer = threading.Thread(target=lambda: ended.append(replication.consume(stop)))
-    consumer.start()
+    thread = threading.Thread(target=lambda: ended.append(replication.consume(stop)))
+    thread.start()
     progress = Progress("of the consumer")
     try:
         wait_until(lambda: all(record.owner for record in state.offsets_of().values()), "claimed")
@@ -66,8 +68,8 @@ def consuming(replication: Replication, stop: threading.Event | None = None) -> 
         wait_until(lambda: stop.is_set() or caught_up(next_offsets(replication)), "caught up")
     finally:
         stop.set()
-        consumer.join()
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("writer")] == []
+        thread.join()
+    assert [t.name for t in threading.enumerate() if t.name.startswith("writer")] == []
     vars(progress).update(vars(ended[0]))
 
 
@@ -123,6 +125,29 @@ def test_of_a_batch_that_is_fenced_nothing_is_applied_nor_of_the_next(
 
 
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_of_what_was_fetched_nothing_is_applied_behind_a_batch_that_is_fenced(
+    scenario: MakeScenario, made: Offsets, monkeypatch: pytest.MonkeyPatch, source: str, target: str
+) -> None:
+    """One fetch is many batches here."""
+    monkeypatch.setattr(consumer, "MOST_BYTES", 1)
+    shop = scenario(source, target)
+    replication = start_streaming(shop)
+    topic = replication.table("journal").topic
+    stored = next_offsets(replication)[topic, 0]
+    replication.set_desired(Desired.PAUSED)
+    with consuming(replication) as progress:
+        write_journal(shop, ROWS)
+        wait_until(lambda: replication.parts.broker.ends([topic])[topic, 0] == stored + ROWS, "captured")
+        with held(replication, "journal") as connection:
+            replication.set_desired(Desired.RUNNING)
+            wait_for_two_batches(replication, made, "journal")
+            replication.parts.state.fence(connection, topic)
+        wait_until(lambda: applied(replication) > 0, "claimed anew")
+    assert progress.inserted == applied(replication) == ROWS
+    shop.assert_equal(replication)
+
+
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_an_event_that_is_set_aside_is_waited_for_by_those_of_the_next_batch(
     scenario: MakeScenario, made: Offsets, source: str, target: str
 ) -> None:
@@ -147,14 +172,14 @@ def test_a_consumer_that_is_killed_with_a_batch_in_flight_leaves_nothing_of_it(
 ) -> None:
     shop = scenario(source, target)
     replication = start_streaming(shop, batch_events="1")
-    with cdc_pipeline(shop, "consume") as consumer:
+    with cdc_pipeline(shop, "consume") as process:
         write_journal(shop, 1)
         wait_until(lambda: applied(replication) == 1, "applying")
         with held(replication, "journal"):
             write_journal(shop, ROWS)
             wait_until(lambda: bool(waiting_sessions(shop)), "in flight")
-            consumer.send_signal(signal.SIGKILL)
-            consumer.wait()
+            process.send_signal(signal.SIGKILL)
+            process.wait()
         wait_until(lambda: not waiting_sessions(shop), "rolled back")
     replication.consume(until_caught_up=True)
     assert applied(replication) == 1 + ROWS
