@@ -43,11 +43,12 @@ class Measurement:
 
     def round(self, name: str, first: int, changes: int, turn: int) -> dict[str, float]:
         """Rates, seconds of each phase and MiB of one round."""
-        workload, connect, connector = WORKLOADS[name], self.made.parts.connect, self.made.config.connector_name
-        connect.stop(connector)
-        connect.wait_stopped(connector)
+        workload, connect = WORKLOADS[name], self.made.parts.connect
+        for connector in self._connectors:
+            connect.stop(connector)
+            connect.wait_stopped(connector)
         write(self.source, workload.statements(first, changes), one_transaction=workload.one_transaction)
-        captured = self._capture(connector)
+        captured, *_ = [self._capture(connector) for connector in self._connectors]
         found: dict[str, float] = {}
 
         def ours() -> None:
@@ -68,17 +69,19 @@ class Measurement:
             found["sink"] = found["changes"] / found.pop("sink_seconds")
         return found
 
+    @property
+    def _connectors(self) -> list[str]:
+        """Ours, and the one that captures the same changes for the sink: one after the other."""
+        return [self.made.config.connector_name, *([SINK] if self.sink else [])]
+
     def _capture(self, connector: str) -> float:
-        """Seconds until Kafka has all. The other connector, which ran meanwhile, has had its time too then."""
+        """Seconds until Kafka has all of what this one has to tell."""
         connect = self.made.parts.connect
         connect.resume(connector)
         connect.wait_running(connector)
         began = time.monotonic()
-        bench.told(self.made)
-        captured = time.monotonic() - began
-        if self.sink:
-            bench.told(self.made, SINK)
-        return captured
+        bench.told(self.made, connector)
+        return time.monotonic() - began
 
 
 def _of(step: Step) -> dict[str, float]:
@@ -126,7 +129,9 @@ def with_sink(stack: ExitStack, endpoints: bench.Endpoints, way: bench.Direction
         bench.run(target, statement, f"INSERT INTO sink_{table} SELECT * FROM {table}")
     rules = [f"{{{table}: {{target: sink_{table}}}}}" for table in TABLES]
     sunk = stack.enter_context(bench.replication(endpoints, way, NAME, rules, client="911"))
-    return sunk, stack.enter_context(jdbc_sink(endpoints, source, target, TABLES))
+    sink = stack.enter_context(jdbc_sink(endpoints, source, target, TABLES))
+    bench.told(sunk, SINK)  # once it has begun to read the log it may be stopped
+    return sunk, sink
 
 
 def main() -> None:

@@ -220,7 +220,8 @@ def run(engine: Engine, *statements: str) -> None:
 def told(replication: Replication, connector: str | None = None) -> None:
     """Wait until Kafka has all that the source has committed by now: from its connector, or from another one."""
     mark, parts = replication.parts.source.mark(), replication.parts
-    while not parts.source.reached(parts.connect.offsets(connector or replication.config.connector_name) or {}, mark):
+    name = connector or replication.config.connector_name
+    while not ((offset := parts.connect.offsets(name)) and parts.source.reached(offset, mark)):
         parts.source.stir()
         time.sleep(0.05)
 

@@ -33,7 +33,7 @@ UNPACK = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack"
 NAME = "bench_sink"
 LARGEST = str(20 << 20)  # bytes of an event, as the embedded broker takes them
 STORED = ("config", "offset", "status")  # what a Connect worker keeps in topics
-BATCH = "5000"  # events: as many as our consumer takes at a time by default
+BATCH = "20000"  # events: as many as our consumer takes at a time by default
 JSON = {
     f"{side}.converter{rest}": value
     for side in ("key", "value")
