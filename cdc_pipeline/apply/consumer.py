@@ -26,9 +26,11 @@ import sys
 import threading
 import time
 import uuid
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from itertools import accumulate
 
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -450,12 +452,9 @@ class Consumer:
 
 def _batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
     """In equal parts of about MOST_BYTES at most; of none, none at once."""
-    parts = sum(map(len, messages)) // MOST_BYTES + 1
-    size = sum(map(len, messages)) / parts
-    first = gathered = 0
-    for place, message in enumerate(messages, 1):
-        gathered += len(message)
-        if gathered > size and place < len(messages):
-            yield messages[first:place]
-            first, gathered = place, 0
-    yield messages[first:]
+    sizes = list(accumulate(map(len, messages), initial=0))
+    total, first = sizes[-1], 0
+    parts = total // MOST_BYTES + 1
+    for end in sorted({*(bisect_left(sizes, total * part / parts) for part in range(1, parts)), len(messages)}):
+        yield messages[first:end]
+        first = end

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 _EPOCH = date(1970, 1, 1)
 _FIRST, _LAST = (date.min - _EPOCH).days, (date.max - _EPOCH).days
-_DAY = 86_400_000_000  # microseconds
 _EARLIEST = -2_440_588  # days: 4714-11-24 BC, the first day of PostgreSQL; what Debezium has wrapped around is before
 _LAST_YEAR = 294_276  # of PostgreSQL's timestamps
 _INFINITE_DAYS = {-2_147_472_692: "infinity", -2_147_472_691: "-infinity"}
@@ -72,9 +71,16 @@ def timestamp_from_milliseconds(value: int) -> str:
 
 
 def _timestamp(microseconds: int) -> str:
-    days, rest = divmod(microseconds, _DAY)
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    text, era = _second(seconds)
+    return f"{text}.{fraction:06d}{era}" if fraction else text + era
+
+
+@lru_cache(maxsize=1 << 15)  # what happens is mostly of now
+def _second(seconds: int) -> tuple[str, str]:
+    days, rest = divmod(seconds, 86_400)
     text, era = _day(days)
-    return f"{text} {clock(rest)}{era}"
+    return f"{text} {_clock(rest)}", era
 
 
 def instant(value: str) -> str:
