@@ -129,7 +129,7 @@ def test_of_what_was_fetched_nothing_is_applied_behind_a_batch_that_is_fenced(
     scenario: MakeScenario, made: Offsets, monkeypatch: pytest.MonkeyPatch, source: str, target: str
 ) -> None:
     """One fetch is many batches here."""
-    monkeypatch.setattr(consumer, "MOST_BYTES", 1)
+    monkeypatch.setattr(consumer, "MOST_MEMORY", 1)
     shop = scenario(source, target)
     replication = start_streaming(shop)
     topic = replication.table("journal").topic

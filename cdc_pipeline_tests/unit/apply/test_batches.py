@@ -23,9 +23,16 @@ from cdc_pipeline.apply import consumer
         ([0, 0, 0], [[0, 0, 0]]),  # tombstones
     ],
 )
-def test_batches_have_about_as_many_bytes(
+def test_batches_take_about_as_much_memory(
     monkeypatch: pytest.MonkeyPatch, sizes: list[int], parts: list[list[int]]
 ) -> None:
-    monkeypatch.setattr(consumer, "MOST_BYTES", 100)
+    monkeypatch.setattr(consumer, "MOST_MEMORY", 2300)  # 100 bytes of short values
     messages: list[Any] = [b"x" * size for size in sizes]
     assert [[len(message) for message in batch] for batch in consumer._batches(messages)] == parts
+
+
+def test_long_values_take_less_of_it_than_many_short_ones() -> None:
+    messages: list[Any] = [b"x" * (1 << 20)] * 100
+    assert [len(batch) for batch in consumer._batches(messages)] == [50, 50]
+    messages = [b"x" * 2000] * 20_000
+    assert [len(batch) for batch in consumer._batches(messages)] == [3334, 3333, 3333, 3334, 3333, 3333]
