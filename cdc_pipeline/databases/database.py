@@ -205,7 +205,7 @@ class Database(ABC):
         if not only:
             return ""
         bucket = self._bucket(columns, key, len(next(iter(only))))
-        return f" WHERE {bucket} IN ({', '.join(map(self.dialect.text, sorted(only)))})"
+        return f" WHERE {self.dialect.one_of(bucket, sorted(only))}"
 
     def row_hashes(
         self,

@@ -51,6 +51,10 @@ class Dialect(ABC):
     def row_hash(self, columns: Sequence[tuple[str, ColumnType]], prefix: str = "") -> str:
         """The expression for the MD5 (32 hexadecimal digits) of a row's compare texts, NULLs and lengths told."""
 
+    def one_of(self, expression: str, texts: Sequence[str]) -> str:
+        """The condition that an expression is one of these texts."""
+        return f"{expression} IN ({', '.join(map(self.text, texts))})"
+
     @abstractmethod
     def hash_sum(self, row_hash: str) -> str:
         """The aggregate that adds up the first 60 bits of these hashes: independent of the order of rows."""

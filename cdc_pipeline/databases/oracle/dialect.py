@@ -185,6 +185,11 @@ class OracleDialect(Dialect):
         texts = " || ".join(_long_field(name, type) for name, type in fields)
         return f"LOWER(RAWTOHEX(DBMS_CRYPTO.HASH({texts}, 2)))"  # 2 is MD5
 
+    def one_of(self, expression: str, texts: Sequence[str]) -> str:
+        """Before 23ai a list has 1000 expressions at most (ORA-01795)."""
+        parts = (texts[first : first + 1000] for first in range(0, len(texts), 1000))
+        return " OR ".join(super(OracleDialect, self).one_of(expression, part) for part in parts)
+
     def hash_sum(self, row_hash: str) -> str:
         return f"SUM(TO_NUMBER(SUBSTR({row_hash}, 1, 15), 'XXXXXXXXXXXXXXX'))"
 

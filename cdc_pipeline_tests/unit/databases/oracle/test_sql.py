@@ -147,10 +147,13 @@ def test_every_statement_of_the_source_parses(monkeypatch: pytest.MonkeyPatch) -
     opened.row_texts(rows, columns, columns, shape.key, KeySet((("7",),)))
     long: list[str] = []
     monkeypatch.setattr(reader, "batches", lambda _, sql, __: long.append(sql) or iter(()))
-    for only in ((), {"0aF"}, KeySet((("7",), ("8",)))):
+    many = {f"{number:03x}" for number in range(2500)}
+    for only in ((), {"0aF"}, many, KeySet((("7",), ("8",)))):
         list(opened.row_hashes(rows, columns, shape.key, only))
         list(opened.row_hashes(rows, [*columns, ("long", ColumnType(Kind.TEXT))], shape.key, only))
     assert len(recorder.statements) >= 18
+    (of_many,) = [sql for sql in recorder.statements if "'9c3'" in sql]
+    assert [len(part.split(",")) for part in re.findall(r" IN \(([^)]*)\)", of_many)] == [1000, 1000, 500]
     for sql in (*recorder.statements, *long):
         parse(sql)
 
