@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Generic, TypedDict, TypeVar
 
 import msgspec
@@ -67,7 +68,7 @@ def _in_order(columns: tuple[str, ...]) -> _ReadBody:
     places = {f"c{number}": column for number, column in enumerate(columns)}
     fields = [(place, Any) for place in places]
     try:
-        image = msgspec.defstruct("_Image", fields, rename=places, forbid_unknown_fields=True, gc=False)
+        image = msgspec.defstruct("Image", fields, rename=places, forbid_unknown_fields=True, gc=False)
     except ValueError:  # a name that JSON has to escape
         return _by_name
     return msgspec.json.Decoder(_Body[image]).decode
@@ -125,24 +126,20 @@ class Decoder:
 decode = Decoder().decode  # of a topic of whose table nothing is known
 
 
-class Whole(Mapping[str, Any]):
-    """An image with all of a table's columns, and no others."""
+class _Image(Mapping[str, Any]):
+    """Becomes a dict when somebody asks for a value by its column's name."""
 
-    __slots__ = "_by_name", "_struct", "columns"
+    __slots__ = ("_by_name",)
+    _by_name: dict[str, Any] | None
 
-    def __init__(self, columns: tuple[str, ...], values: msgspec.Struct) -> None:
-        self.columns = columns
-        self._struct = values
-        self._by_name: dict[str, Any] | None = None
-
-    def in_order(self) -> tuple[Any, ...]:
-        """The values, in the order of the columns."""
-        return astuple(self._struct)
+    @abstractmethod
+    def _read(self) -> dict[str, Any]:
+        """Raises EventNotUnderstood."""
 
     @property
     def _values(self) -> dict[str, Any]:
         if self._by_name is None:
-            self._by_name = dict(zip(self.columns, self.in_order(), strict=True))
+            self._by_name = self._read()
         return self._by_name
 
     def keys(self) -> KeysView[str]:
@@ -152,35 +149,45 @@ class Whole(Mapping[str, Any]):
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-
-class _Unread(Mapping[str, Any]):
-    """An image that is read when somebody asks for it: only tables without a key ask for what a row was before."""
-
-    def __init__(self, raw: msgspec.Raw, topic: str, partition: int, offset: int) -> None:
-        self._raw = raw
-        self._place = topic, partition, offset
-
-    @cached_property
-    def _values(self) -> dict[str, Any]:
-        """Raises EventNotUnderstood."""
-        try:
-            return _image(self._raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _not_understood(*self._place, error) from error
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+class Whole(_Image):
+    """An image with all of a table's columns, and no others."""
+
+    __slots__ = "_struct", "columns"
+
+    def __init__(self, columns: tuple[str, ...], values: msgspec.Struct) -> None:
+        self.columns = columns
+        self._struct = values
+        self._by_name = None
+
+    def in_order(self) -> tuple[Any, ...]:
+        """The values, in the order of the columns."""
+        return astuple(self._struct)
+
+    def _read(self) -> dict[str, Any]:
+        return dict(zip(self.columns, self.in_order(), strict=True))
+
+
+class _Unread(_Image):
+    """An image that is read when somebody asks for it: only tables without a key ask for what a row was before."""
+
+    __slots__ = "_place", "_raw"
+
+    def __init__(self, raw: msgspec.Raw, topic: str, partition: int, offset: int) -> None:
+        self._raw = raw
+        self._place = topic, partition, offset
+        self._by_name = None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return _image(self._raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _not_understood(*self._place, error) from error
 
 
 def _not_understood(topic: str, partition: int, offset: int, error: Exception) -> EventNotUnderstood:
