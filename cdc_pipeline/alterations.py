@@ -38,6 +38,8 @@ def look_for_changes(parts: Parts) -> Changes:
         changes.changed = set()
     else:
         changes.new = selected.keys() - records.keys()
+        changes.refused = {t: e for t, e in parts.shared_topics(selected.values()).items() if t in changes.new}
+        changes.new -= changes.refused.keys()
     return changes
 
 

@@ -142,6 +142,15 @@ class DefinitionChanged(CdcPipelineError):
     hint = "Copy it again: start --force-resync."
 
 
+class TopicShared(CdcPipelineError):
+    """Table {table} would share its topic {topic} with {others}."""
+
+    hint = (
+        "In Kafka's names every character but letters, digits, '-', '.' and '_' is replaced, and '.' counts as '_'. "
+        "Rename a table in the source, or leave one out."
+    )
+
+
 class ChoicesImpossible(CdcPipelineError):
     """Table {table} cannot be replicated as its options say: {problems}."""
 
@@ -252,6 +261,15 @@ class CannotJoin(CdcPipelineError):
 
 class EventNotUnderstood(CdcPipelineError):
     """Event at {topic} [{partition}] offset {offset} cannot be read: {reason}"""
+
+
+class EventOfAnotherTable(CdcPipelineError):
+    """Event at {topic} [{partition}] offset {offset} is of {other}, not of {table}. It was not applied."""
+
+    hint = (
+        "Something else writes to this topic, or it was another table's before. Find out what does, delete the topic, "
+        "and re-sync the table."
+    )
 
 
 class ValueNotRepresentable(CdcPipelineError):

@@ -12,10 +12,12 @@ from cdc_pipeline.config import ReplicationConfig, TableRule
 from cdc_pipeline.databases import open_source, open_target
 from cdc_pipeline.databases.source import Source
 from cdc_pipeline.databases.target import Target
+from cdc_pipeline.errors import TopicShared
 from cdc_pipeline.kafka import Broker
 from cdc_pipeline.model import Replicated, TableId, TableShape
 from cdc_pipeline.projection import project
 from cdc_pipeline.state import HAS_WATERMARK, State
+from cdc_pipeline.topics import shared_topics
 
 log = logging.getLogger("cdc_pipeline")
 
@@ -73,6 +75,10 @@ class Parts:
             for table in matches:
                 selected.setdefault(table, self._replicated(table, rule))
         return list(selected.values()), unmatched
+
+    def shared_topics(self, tables: Iterable[Replicated]) -> dict[TableId, TopicShared]:
+        """Those of these tables that would not have a topic of their own."""
+        return shared_topics(tables, self.config.own_topics)
 
     def _replicated(self, table: TableId, rule: TableRule) -> Replicated:
         schema, _, name = self.config.target_name(table, rule).rpartition(".")

@@ -253,6 +253,7 @@ class Replication:
         if missing:
             raise NotCopied(tables=", ".join(str(table.source) for table in missing))
         self._check_choices()
+        self._check_topics()
         if self.config.ignores_changes and not self.registration.reads_definitions:
             return
         shapes = self.parts.shapes(tables)
@@ -268,6 +269,11 @@ class Replication:
             record = records.get(table.source)
             if record and record.state in HAS_WATERMARK and record.shape and record.shape.choices != table.choices:
                 raise ChoicesChanged(table=table.source)
+
+    def _check_topics(self) -> None:
+        """Each table that was taken up has a topic of its own. One that would not is kept out when it comes later."""
+        for error in self.parts.shared_topics(self._taken_up()).values():
+            raise error
 
     # -- step 4 -------------------------------------------------------------------------------------------------
 
@@ -288,6 +294,7 @@ class Replication:
         self.say("STEP 4/4: Starting consumer with fresh group ID...")
         self._require_start()
         self._check_choices()
+        self._check_topics()
         should_stop = should_stop or threading.Event()
         caught_up = self.caught_up() if until_caught_up else None
         holder = self.parts.state.consumer() if join else None
@@ -403,13 +410,10 @@ class Replication:
         topics = [table.topic for table in self.tables]
         self.registration.remove()
         parts.source.release_capture(config.slot_name)
-        prefix = config.topic_prefix
-        ours = [*topics, prefix, f"{prefix}.schema_history", f"__debezium-heartbeat.{prefix}", f"{prefix}.message",
-                f"{prefix}.transaction", *filter(None, [config.heartbeat_topic])]  # fmt: skip
         for table in self.tables:  # what a re-sync that was killed has left
             parts.target.replacer.clear(table.target)
         groups = parts.broker.delete_idle_groups(config.group_prefix, keep="")
-        parts.broker.delete_topics(ours)
+        parts.broker.delete_topics([*topics, *config.own_topics])
         if parts.state.exists():
             parts.state.forget()
         return [config.connector_name, *topics, *groups]

@@ -38,6 +38,7 @@ def get_unified_status(parts: Parts) -> dict[str, Any]:
     desired = tell("target", lambda: parts.state.desired, None) if known else None
     topics = {parts.config.topic(source) for source in records}
     ends = tell("kafka", lambda: parts.broker.ends(topics), {}) if topics else {}
+    kept_out = tell("target", lambda: parts.state.kept_out, {}) if known else {}
     connector = tell("connect", lambda: _connector(parts), {"state": "UNREACHABLE", "tasks": [], "error": ""})
     set_aside = Counter(item.table for item in waiting)
     age = tell("target", lambda: _beat_age(parts), None) if known else None
@@ -45,6 +46,7 @@ def get_unified_status(parts: Parts) -> dict[str, Any]:
     tables = [_table(parts, record, offsets, ends, set_aside[record.source], overdue) for record in records.values()]
     errors += [text for text in (consumer.error if consumer else "", connector["error"]) if text]
     errors += [f"{table['source']}: {table['error']}" for table in tables if table["error"]]
+    errors += [f"{table} is not taken up: {reason}" for table, reason in kept_out.items()]
     errors += [f"{item.table}, row {item.row_key}: {item.error}" for item in waiting if item.error != WAITS]
     return {
         "replication": parts.config.name,
@@ -53,6 +55,7 @@ def get_unified_status(parts: Parts) -> dict[str, Any]:
         "consumer": _consumer(consumer),
         "joined": [_consumer(record) for record in consumers if record.joined and record is not consumer],
         "tables": tables,
+        "kept_out": kept_out,
         "heartbeat_age_seconds": None if age is None else round(age, 1),
         "lag_events": sum(table["lag_events"] for table in tables),
         "lag_seconds": max((table["lag_seconds"] for table in tables), default=0.0),

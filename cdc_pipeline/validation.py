@@ -114,6 +114,8 @@ def _check_source(parts: Parts, found: Validation, *, kept_too: bool) -> None:
             found.checks.append(Check(f"source table {table.source} types", str(error)))
         if not unsupported:
             found.checks.append(Check(f"source table {table.source} types"))
+    for table, error in parts.shared_topics(tables).items():
+        found.checks.append(Check(f"source table {table} topic", str(error)))
     found.tables, found.shapes = tables, shapes
     if parts.config.heartbeat_table is not None:
         found.checks += parts.source.heartbeat_checks(parts.config.heartbeat_table)
@@ -131,12 +133,13 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
             sources = ", ".join(str(table.source) for table in found.tables if table.target == target)
             fix = f"{sources} would all be copied into it; give each its own `target:`"
             found.checks.append(Check(f"target table {target}", fix))
-    shapes = found.targets = parts.target.shapes([table.target for table in found.tables])
+    names = {t: _name_problem(parts.target.dialect, t, found.shapes[t.source]) for t in found.tables}
+    possible = [table.target for table, problem in names.items() if not problem]
+    shapes = found.targets = parts.target.shapes(possible)
     records = parts.state.table_records() if parts.state.exists() else {}
     for table in found.tables:
-        too_long = _too_long_names(parts.target.dialect, table, found.shapes[table.source])
-        if too_long:
-            found.checks.append(Check(f"target table {table.target}", too_long))
+        if names[table]:
+            found.checks.append(Check(f"target table {table.target}", names[table]))
         elif table.target in shapes and all(c.source.type for c in found.shapes[table.source].columns):
             problem = shape_problem(parts, found.shapes[table.source], shapes[table.target])
             if problem and force_resync and table.source in records:
@@ -146,18 +149,13 @@ def _check_target_tables(parts: Parts, found: Validation, force_resync: bool, ad
             found.checks.append(Check(f"target table {table.target}", problem))
 
 
-def _too_long_names(dialect: Dialect, table: Replicated, shape: TableShape) -> str:
+def _name_problem(dialect: Dialect, table: Replicated, shape: TableShape) -> str:
     """A server may cut such a name off without a word."""
-    longest = dialect.longest_identifier
-    if dialect.identifier_length(table.target.name) > longest:
-        return f"its name is longer than {longest} {dialect.identifier_unit}; set `target:`"
-    columns = ", ".join(name for name in shape.names if dialect.identifier_length(name) > longest)
-    rename = "ALTER TABLE … RENAME COLUMN in the source, or leave the table out"
-    return (
-        f"the names of these columns are longer than {longest} {dialect.identifier_unit}: {columns}; {rename}"
-        if columns
-        else ""
-    )
+    problem = dialect.name_problem(table.target.name)
+    if problem:
+        return f"its name {problem}; set `target:`"
+    columns = [f"{name} {problem}" for name in shape.names if (problem := dialect.name_problem(name))]
+    return f"its column {', '.join(columns)}; set `rename:`, or leave it out with `exclude:`" if columns else ""
 
 
 def mappings(parts: Parts, found: Validation) -> dict[Replicated, list[ColumnMapping]]:

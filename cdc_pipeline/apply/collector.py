@@ -17,10 +17,11 @@ from confluent_kafka import Message
 from cdc_pipeline.apply.assignment import Assignment, Partition, TableStream
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.databases.source import Source
-from cdc_pipeline.errors import CdcPipelineError, TooManySetAside
+from cdc_pipeline.errors import CdcPipelineError, EventOfAnotherTable, TooManySetAside
 from cdc_pipeline.model import ChangeEvent, Operation, RowBatch
 from cdc_pipeline.quarantine import WAITS, SetAside
 from cdc_pipeline.state import OffsetRecord
+from cdc_pipeline.topics import is_of
 
 Runs = Mapping[Partition, Sequence[Message]]  # of each partition, messages in their order
 NO_COUNTS = (0, 0, 0)
@@ -104,6 +105,8 @@ class Collector:
             event = _decode(stream, key, message)
             if event is None:
                 continue
+            if not is_of(event.source, stream.record.source):
+                raise _of_another(event, stream)
             if stream.watermark.holds(event.source) or trail.repeats(event.operation, event.source, event.order):
                 collected.dropped += 1
             elif waiting and event.operation is Operation.TRUNCATE:
@@ -157,6 +160,15 @@ class Collector:
 def row_key(key: Mapping[str, Any]) -> str:
     """A row of a table with a key, as people see it too."""
     return json.dumps(key, sort_keys=True, ensure_ascii=False)
+
+
+def _of_another(event: ChangeEvent, stream: TableStream) -> EventOfAnotherTable:
+    names = [event.source.get(part) for part in ("schema", "table")]
+    names[0] = names[0] or event.source.get("db")
+    return EventOfAnotherTable(
+        topic=event.topic, partition=event.partition, offset=event.offset,
+        other=".".join(map(str, names)) if all(names) else "no table", table=stream.record.source,
+    )  # fmt: skip
 
 
 def _waits_behind(event: ChangeEvent, waiting: Mapping[str, str]) -> str | None:

@@ -27,7 +27,7 @@ import threading
 import time
 import uuid
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
@@ -56,7 +56,7 @@ from cdc_pipeline.errors import (
     TablesStopped,
 )
 from cdc_pipeline.kafka import Broker
-from cdc_pipeline.model import Replicated
+from cdc_pipeline.model import Replicated, TableId
 from cdc_pipeline.state import HAS_WATERMARK, ConsumerState, Desired, State
 
 MOST_ATTEMPTS = 5
@@ -104,6 +104,7 @@ class Consumer:
         self.join = join
         self.evolution = evolution
         self.on_progress = on_progress
+        self.kept_out: dict[str, str] | None = None  # what `status` was told last of new tables that are not taken up
         self.beats: list[Message] = []  # heartbeats of the source that wait for what was committed before them
         self.broker = Broker(config.kafka)
         self.log = logging.LoggerAdapter(logging.getLogger("cdc_pipeline"), {"connector": config.connector_name})
@@ -344,9 +345,20 @@ class Consumer:
             if topics.get(table) in ours:
                 self._say(str(error))
                 self.assignment.stop(kafka, topics[table], error)
-        for table in sorted(changes.new) if not self.join else ():
-            evolution.begin(table, once=True)
+        if not self.join:
+            self._keep_out({**evolution.failed(), **changes.refused}, changes.new | changes.refused.keys())
+            for table in sorted(changes.new):
+                evolution.begin(table, once=True)
         self._subscribe_to_new(kafka)
+
+    def _keep_out(self, errors: Mapping[TableId, CdcPipelineError], new: Set[TableId]) -> None:
+        """Tell which new tables are not taken up, and why; `status` tells it too."""
+        kept_out = {str(table): str(errors[table]) for table in sorted(new & errors.keys())}
+        if kept_out != self.kept_out:
+            for table, reason in kept_out.items():
+                self._say(f"{table} is not taken up: {reason}")
+            self.state.set_kept_out(kept_out)
+            self.kept_out = kept_out
 
     def _subscribe_to_new(self, kafka: KafkaConsumer) -> None:
         """Tables that were copied since we began, whoever did that."""
@@ -362,10 +374,12 @@ class Consumer:
             self._settle(kafka, applier)
         for table, error in ended.items():
             topic = self.config.topic(table)
-            self.assignment.held.discard(topic)
+            is_ours = self.tables.get(topic) == table  # not another one that would share its topic
+            if is_ours:
+                self.assignment.held.discard(topic)
             if error is not None:
                 self._say(f"{table} could not be copied: {error}")
-                if topic in self.tables:
+                if is_ours:
                     self.assignment.stop(kafka, topic, error)
         if ended:
             self._subscribe_to_new(kafka)

@@ -20,11 +20,14 @@ Headers = Iterable[tuple[str, bytes | str | None]] | Mapping[str, bytes | str | 
 
 
 class SourceBlock(TypedDict, total=False):
-    """What watermarks, trails and the time of an event ask of Debezium's source block. The rest is passed over, and so
-    is an image that nobody asks for: to make objects of all of it takes as long again."""
+    """What watermarks, trails, the time and the table of an event ask of Debezium's source block. The rest is passed
+    over, and so is an image that nobody asks for: to make objects of all of it takes as long again."""
 
     ts_ms: Any
     ts_us: Any
+    db: Any  # whose row it is
+    schema: Any  # but MySQL, MariaDB
+    table: Any
     gtid: Any  # MySQL, MariaDB
     file: Any
     pos: Any

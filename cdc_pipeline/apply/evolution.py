@@ -21,11 +21,13 @@ GRACE_SECONDS = 10.0  # for a copy that is under way when the consumer ends; the
 
 @dataclass
 class Changes:
-    """How the source differs from what was copied. `selected` is every table in it that the owner asks for now."""
+    """How the source differs from what was copied. `selected` is every table in it that the owner asks for now;
+    `refused` are new ones that cannot be taken up."""
 
     selected: set[TableId] = field(default_factory=set)
     changed: set[TableId] = field(default_factory=set)
     new: set[TableId] = field(default_factory=set)
+    refused: dict[TableId, CdcPipelineError] = field(default_factory=dict)
     gone: dict[TableId, CdcPipelineError] = field(default_factory=dict)
 
 
@@ -43,7 +45,7 @@ class Evolution:
         self._lock = threading.Lock()
         self._waiting: list[TableId] = []
         self._ended: dict[TableId, CdcPipelineError | None] = {}
-        self._failed: set[TableId] = set()
+        self._failed: dict[TableId, CdcPipelineError] = {}
         self._thread: threading.Thread | None = None
 
     @property
@@ -74,8 +76,15 @@ class Evolution:
             with self._lock:
                 self._waiting.remove(table)
                 self._ended[table] = error
-                if error is not None:
-                    self._failed.add(table)
+                if error is None:
+                    self._failed.pop(table, None)
+                else:
+                    self._failed[table] = error
+
+    def failed(self) -> Mapping[TableId, CdcPipelineError]:
+        """The tables whose last copy failed, and why."""
+        with self._lock:
+            return dict(self._failed)
 
     def ended(self) -> Mapping[TableId, CdcPipelineError | None]:
         """The copies that ended since the last call, with what went wrong."""

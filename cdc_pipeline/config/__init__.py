@@ -8,7 +8,7 @@ keys are errors that name the key and the line. `files.py` alone reads `os.envir
 from __future__ import annotations
 
 from cdc_pipeline.config.alerts import Alerts, Email
-from cdc_pipeline.config.connector_keys import RESERVED_CONNECTOR_KEYS
+from cdc_pipeline.config.connector_keys import RESERVED_CONNECTOR_KEYS, is_reserved
 from cdc_pipeline.config.endpoints import DATABASE_KINDS, Connect, Endpoint, Heartbeat, Kafka
 from cdc_pipeline.config.files import (
     FOLDER_VARIABLE,
@@ -33,6 +33,7 @@ __all__ = [
     "ReplicationConfig",
     "TableRule",
     "find_replication",
+    "is_reserved",
     "load_replication",
     "replication_files",
     "replications_folder",

@@ -9,7 +9,6 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "column.exclude.list",
         "column.include.list",
         "connector.class",
-        "converters",
         "enable.time.adjuster",
         "database.dbname",
         "database.hostname",
@@ -25,16 +24,12 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "event.processing.failure.handling.mode",
         "extended.headers.enabled",
         "field.name.adjustment.mode",
-        "header.converter",
         "heartbeat.action.query",
-        "header.converter.schemas.enable",
         "heartbeat.interval.ms",
         "inconsistent.schema.handling.mode",
         "hstore.handling.mode",
         "include.unknown.datatypes",
         "interval.handling.mode",
-        "key.converter",
-        "key.converter.schemas.enable",
         "legacy.decimal.handling.strategy",
         "lob.enabled",
         "log.mining.strategy",
@@ -65,9 +60,14 @@ RESERVED_CONNECTOR_KEYS = frozenset(
         "topic.heartbeat.prefix",
         "topic.naming.strategy",
         "topic.prefix",
-        "transforms",
         "unavailable.value.placeholder",
-        "value.converter",
-        "value.converter.schemas.enable",
     )
 )
+
+# With all that such a part takes: `value.converter.decimal.format`, `transforms.route.regex`.
+_RESERVED_PARTS = ("converters", "header.converter", "key.converter", "predicates", "transforms", "value.converter")
+
+
+def is_reserved(key: str) -> bool:
+    """Whether cdc-pipeline alone sets this property of a connector."""
+    return key in RESERVED_CONNECTOR_KEYS or any(key == part or key.startswith(f"{part}.") for part in _RESERVED_PARTS)

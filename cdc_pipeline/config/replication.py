@@ -12,11 +12,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from cdc_pipeline.config.alerts import Alerts
 from cdc_pipeline.config.base import Model
-from cdc_pipeline.config.connector_keys import RESERVED_CONNECTOR_KEYS
+from cdc_pipeline.config.connector_keys import is_reserved
 from cdc_pipeline.config.endpoints import Connect, Endpoint, Heartbeat, Kafka
 from cdc_pipeline.config.rules import TableRule, table_rule
 from cdc_pipeline.config.schedules import Schedules
 from cdc_pipeline.model import TableId
+
+_LONGEST_TOPIC = 249  # Kafka's limit
 
 
 class ReplicationConfig(Model):
@@ -68,7 +70,7 @@ class ReplicationConfig(Model):
         if not isinstance(value, Mapping):
             raise ValueError("must map Debezium properties to values")
         for key in value:
-            if key in RESERVED_CONNECTOR_KEYS:
+            if is_reserved(str(key)):
                 raise ValueError(f"{key} is set by cdc-pipeline itself, because exactness rests on it; remove it")
         return {str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in value.items()}
 
@@ -123,6 +125,14 @@ class ReplicationConfig(Model):
         return f"{self.topic_prefix}.transaction" if self.apply == "transactional" else None
 
     @property
+    def own_topics(self) -> list[str]:
+        """What cdc-pipeline and Debezium keep in Kafka beside the topics of tables."""
+        prefix = self.topic_prefix
+        parts = ("schema_history", "message", "transaction")
+        named = [f"{prefix}.{part}" for part in parts]
+        return sorted({prefix, *named, f"__debezium-heartbeat.{prefix}", *filter(None, [self.heartbeat_topic])})
+
+    @property
     def connector_name(self) -> str:
         return f"client_{self.client}_db_{self.database}_connector"
 
@@ -144,8 +154,11 @@ class ReplicationConfig(Model):
         return self.group or f"{self.group_prefix}{int(time.time())}"
 
     def topic(self, table: TableId) -> str:
-        """The topic that Debezium writes this table's changes to; it replaces what Kafka does not allow."""
-        return re.sub(r"[^a-zA-Z0-9._-]", "_", f"{self.topic_prefix}.{table.schema}.{table.name}")
+        """The topic that Debezium writes this table's changes to: each UTF-16 code unit that Kafka does not allow is
+        replaced, and what is too long for Kafka cut off. Different tables may have one topic: see topics.py."""
+        name = f"{self.topic_prefix}.{table.schema}.{table.name}"
+        allowed = re.sub(r"[^a-zA-Z0-9._-]", lambda found: "_" * (2 if found[0] > "\uffff" else 1), name)
+        return allowed[:_LONGEST_TOPIC]
 
     def target_name(self, table: TableId, rule: TableRule) -> str:
         """`[schema.]name` of the target table: the rule's, or `{source_db}_{table}`."""

@@ -23,9 +23,11 @@ class Dialect(ABC):
     @abstractmethod
     def quote(self, identifier: str) -> str: ...
 
-    def identifier_length(self, identifier: str) -> int:
-        """In the unit in which the server counts."""
-        return len(identifier) if self.identifier_unit == "characters" else len(identifier.encode())
+    def name_problem(self, identifier: str) -> str:
+        """Why the server cannot have, or would cut off, a table or column of this name; empty if it can."""
+        length = len(identifier) if self.identifier_unit == "characters" else len(identifier.encode())
+        longest = self.longest_identifier
+        return f"is longer than {longest} {self.identifier_unit}" if length > longest else ""
 
     @abstractmethod
     def canonical_type(self, declared: str) -> ColumnType | None:

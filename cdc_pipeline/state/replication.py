@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, or_, select, update
@@ -38,6 +40,14 @@ class ReplicationRow(StateTables):
     @property
     def desired(self) -> Desired:
         return Desired(self._read("desired") or Desired.RUNNING)
+
+    @property
+    def kept_out(self) -> dict[str, str]:
+        """New tables of the source that the consumer does not take up, each with the reason."""
+        return json.loads(self._read("kept_out") or "{}")
+
+    def set_kept_out(self, reasons: Mapping[str, str]) -> None:
+        self.set(kept_out=json.dumps(dict(reasons)) if reasons else None)
 
     def _read(self, field: str) -> Any:
         with self.target.connect() as connection:

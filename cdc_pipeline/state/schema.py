@@ -19,7 +19,7 @@ from sqlalchemy import (
     bindparam,
     delete,
 )
-from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy.dialects.mysql import LONGTEXT, VARCHAR
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable, ExecutableDDLElement
 from sqlalchemy.sql.compiler import DDLCompiler
@@ -44,6 +44,12 @@ def _add_column(element: _AddColumn, compiler: DDLCompiler, **_: Any) -> str:
     return f"ALTER TABLE {table} ADD {compiler.get_column_specification(element.column)}"
 
 
+def _name(length: int) -> String:
+    """Names that differ in case alone are two, also where the database's collation would take them for one."""
+    exact = VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(exact, "mysql", "mariadb")
+
+
 _LONG = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 
 
@@ -56,11 +62,11 @@ class StateTables:
         metadata = MetaData(schema=target.state_schema)
 
         def table(name: str, *columns: Column) -> Table:
-            key = Column("replication", String(100), primary_key=True)
+            key = Column("replication", _name(100), primary_key=True)
             return Table(target.state_prefix + name, metadata, key, *columns)
 
         def name(label: str, length: int = 200, *, key: bool = True) -> Column:
-            return Column(label, String(length), primary_key=key)
+            return Column(label, _name(length), primary_key=key)
 
         self.metadata = metadata
         self.replications = table(
@@ -69,6 +75,7 @@ class StateTables:
             Column("desired", String(20), nullable=False),
             Column("start_position", _LONG),
             Column("captured_tables", _LONG),
+            Column("kept_out", _LONG),
         )
         self.tables = table(
             "tables",

@@ -161,3 +161,17 @@ def test_a_name_that_is_too_long_for_the_target_is_refused_with_the_way_out(scen
     problems = {check.name: check.problem for check in validate(replication.parts).problems}
     assert "set `target:`" in problems[f"target table public.{name}"]
     assert name in problems[f"target table public.{made.target_table('short')}"]
+
+
+def test_names_that_the_target_cannot_have_are_refused_with_the_way_out(scenario: MakeScenario) -> None:
+    made = scenario("postgresql", "mysql")
+    made.run("source", *(f'CREATE TABLE "{name}" (id INT PRIMARY KEY)' for name in ("a ", "😀", "fine")))
+    made.run("source", 'ALTER TABLE fine ADD "b " INT', 'ALTER TABLE fine ADD "c😀" INT')
+    problems = {check.name: check.problem for check in validate(made.replication("*").parts).problems}
+    prefix = f"target table {made.databases['target']}.{made.databases['source']}"
+    assert problems == {
+        f"{prefix}_a ": "its name ends with a blank; set `target:`",
+        f"{prefix}_😀": "its name has the character 😀, which is not in the Basic Multilingual Plane; set `target:`",
+        f"{prefix}_fine": "its column b  ends with a blank, c😀 has the character 😀, which is not in the Basic "
+        "Multilingual Plane; set `rename:`, or leave it out with `exclude:`",
+    }

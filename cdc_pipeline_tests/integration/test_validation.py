@@ -538,9 +538,19 @@ def test_a_binlog_that_does_not_hold_whole_rows_is_told_with_the_way_out(
     problems = found(elsewhere("mysql", url))
     assert problems.keys() == {"source binlog_row_image", "source binlog_format"}
     assert problems["source binlog_row_image"] == (
-        "is MINIMAL, must be FULL: run: SET PERSIST binlog_row_image = 'FULL'"
+        "is MINIMAL, must be FULL: run: SET PERSIST binlog_row_image = 'FULL'; open sessions keep their own value"
     )
     assert "must be ROW" in problems["source binlog_format"]
+
+
+def test_a_binlog_with_parts_of_json_values_is_told_with_the_way_out(
+    private_mysql: Callable[..., str], elsewhere: Callable[[str, str], Scenario]
+) -> None:
+    problems = found(elsewhere("mysql", private_mysql("--binlog-row-value-options=PARTIAL_JSON")))
+    assert problems == {
+        "source binlog_row_value_options": "is PARTIAL_JSON, must be empty: "
+        "run: SET PERSIST binlog_row_value_options = ''; open sessions keep their own value"
+    }
 
 
 def test_a_server_without_a_binlog_is_told_so(

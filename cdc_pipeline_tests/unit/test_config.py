@@ -197,7 +197,10 @@ def test_a_pattern_may_have_a_target_that_names_the_table(load: Load) -> None:
     assert rule.target == "raw.{table}"
 
 
-@pytest.mark.parametrize("key", sorted(RESERVED_CONNECTOR_KEYS))
+FURTHER = ("value.converter", "value.converter.replace.null.with.default", "transforms.route.type", "converters")
+
+
+@pytest.mark.parametrize("key", [*sorted(RESERVED_CONNECTOR_KEYS), *FURTHER])
 def test_what_exactness_rests_on_cannot_be_set(load: Load, key: str) -> None:
     message = refused(load, f'connector:\n  {key}: "{SECRET}"\n')
     assert f"{key} is set by cdc-pipeline itself" in message

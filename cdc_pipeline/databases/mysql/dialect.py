@@ -33,6 +33,15 @@ class MySqlDialect(Dialect):
     name = "mysql"
     longest_identifier = 64
 
+    def name_problem(self, identifier: str) -> str:
+        """Source: the manual, "Schema Object Names"."""
+        if identifier.endswith(" "):
+            return "ends with a blank"
+        foreign = next((character for character in identifier if character > "\uffff"), None)
+        if foreign is not None:
+            return f"has the character {foreign}, which is not in the Basic Multilingual Plane"
+        return super().name_problem(identifier)
+
     def quote(self, identifier: str) -> str:
         return "`" + identifier.replace("`", "``") + "`"
 

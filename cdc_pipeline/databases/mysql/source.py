@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any, BinaryIO
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, text
 
 from cdc_pipeline.databases import copy_text
 from cdc_pipeline.databases.json_text import plain_numbers
@@ -30,7 +30,15 @@ TABLE_CHANGED = 1412  # "Table definition has changed, please retry transaction"
 MOST_SNAPSHOTS = 20
 COMMIT_CHECK_SECONDS = 0.05
 MOST_OF_RETENTION = 0.5
-LOG_SETTINGS = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL"}
+# What each must be, where the server has it. Debezium passes over an update that logs parts of a JSON value
+# (PARTIAL_JSON), and all events of a compressed transaction have one position: all but the first look like repetitions.
+LOG_SETTINGS = {
+    "log_bin": "ON",
+    "binlog_format": "ROW",
+    "binlog_row_image": "FULL",
+    "binlog_row_value_options": "",
+    "binlog_transaction_compression": "OFF",
+}
 
 
 # What becomes of the texts that the server does not escape; a JSON's numbers get the spelling of the stream.
@@ -84,7 +92,7 @@ class MySqlSource(MySqlDatabase, Source):
 
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
         with self.connect() as connection:
-            checks = [self._log_setting(connection, *setting) for setting in self.log_settings.items()]
+            checks = self._log_settings(connection, self.log_settings)
             grants = self.grants(connection)
             for privilege in self.privileges:
                 ok = grants.has(privilege)
@@ -94,12 +102,19 @@ class MySqlSource(MySqlDatabase, Source):
                 checks += self._table_checks(connection, shape, grants)
         return checks
 
-    def _log_setting(self, connection: Connection, name: str, wanted: str) -> Check:
-        value = self.scalar(connection, f"SELECT @@GLOBAL.{name}")
-        value = {1: "ON", 0: "OFF"}.get(value, str(value).upper())
-        how = f"run: {self.how_to_set.format(name=name, wanted=wanted)}"
+    def _log_settings(self, connection: Connection, wanted: Mapping[str, str]) -> list[Check]:
+        """Those that the server knows; another version may lack one, and writes its log as if it had the value wanted
+        here."""
+        query = text("SHOW GLOBAL VARIABLES WHERE variable_name IN :names")
+        query = query.bindparams(bindparam("names", list(wanted), expanding=True))
+        values = {name: value.upper() for name, value in connection.execute(query)}
+        return [self._log_setting(name, value, wanted[name]) for name, value in values.items()]
+
+    def _log_setting(self, name: str, value: str, wanted: str) -> Check:
+        how = f"run: {self.how_to_set.format(name=name, wanted=wanted)}; open sessions keep their own value"
         how = "start the server with --log-bin" if name == "log_bin" else how
-        return Check(f"source {name}", "" if value == wanted else f"is {value}, must be {wanted}: {how}")
+        fix = f"is {value or 'empty'}, must be {wanted or 'empty'}: {how}"
+        return Check(f"source {name}", "" if value == wanted else fix)
 
     def _table_checks(self, connection: Connection, shape: TableShape, grants: Grants) -> list[Check]:
         table, user = shape.table, self.url.username

@@ -146,7 +146,7 @@ def rig() -> Iterator[Rig]:
 
 def insert(topic: str, offset: int, name: str, key: int | None = None, moved_from: int | None = None) -> Message:
     row = {"id": str(offset if key is None else key), "name": name}
-    source = {"file": "log.1", "pos": offset + 1, "row": 0}
+    source = {"db": "shop", "table": topic, "file": "log.1", "pos": offset + 1, "row": 0}
     body = {"op": "c", "before": None, "after": row, "source": source}
     arguments: dict[str, Any] = {
         "topic": topic, "partition": 0, "offset": offset, "timestamp": (1, 1000), "error": None,

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from cdc_pipeline.capture.connector import (
     UNAVAILABLE,
@@ -19,7 +21,7 @@ from cdc_pipeline.capture.connector import (
     translate_snapshot_mode,
 )
 from cdc_pipeline.choices import NOTHING_CHOSEN, Choices
-from cdc_pipeline.config import RESERVED_CONNECTOR_KEYS, ReplicationConfig
+from cdc_pipeline.config import ReplicationConfig, is_reserved
 from cdc_pipeline.model import Replicated, TableId
 
 KINDS = {"mysql": "3306", "mariadb": "3306", "postgresql": "5432", "oracle": "1521"}
@@ -83,6 +85,9 @@ def test_every_connector_has_what_the_promise_rests_on(kind: str) -> None:
         "tombstones.on.delete": "false",
         "key.converter.schemas.enable": "false",
         "value.converter.schemas.enable": "false",
+        "key.converter.replace.null.with.default": "false",
+        "value.converter.replace.null.with.default": "false",
+        "header.converter.replace.null.with.default": "false",
     }
     assert {key: built[key] for key in expected} == expected
 
@@ -91,9 +96,24 @@ def test_every_connector_has_what_the_promise_rests_on(kind: str) -> None:
 def test_exactly_the_named_tables_are_captured(kind: str) -> None:
     patterns = json_of(kind)["table.include.list"].split(",")
     for table in ("shop.users", "shop.order.lines$"):
-        assert sum(re.fullmatch(pattern, table) is not None for pattern in patterns) == 1
-    for other in ("shop.users2", "xshop.users", "shop.order-lines$", "shopxusers"):
-        assert not any(re.fullmatch(pattern, other) for pattern in patterns)
+        assert sum(listed(pattern, table) for pattern in patterns) == 1
+    for other in ("shop.users2", "xshop.users", "shop.order-lines$", "shopxusers", "shop.Users", "SHOP.users"):
+        assert not any(listed(pattern, other) for pattern in patterns)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8"), min_size=1))
+@example("a,Pay", "a")
+@example("a\\,b", "b")
+@example(" blank ", "blank")
+@example("a\n", "a")
+@example("${env:HOME}", "/root")
+def test_whatever_a_table_is_called_it_alone_is_captured(kind: str, name: str, other: str) -> None:
+    tables = [replicated(TableId("shop", name))]
+    patterns = get_connector_config_for_database(replication(kind), tables)["table.include.list"].split(",")
+    assert [listed(pattern, f"shop.{name}") for pattern in patterns] == [True]
+    assert [listed(pattern, f"shop.{other}") for pattern in patterns] == [name == other]
+    assert "${" not in patterns[0], "Connect would replace it"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,7 +121,7 @@ def test_no_property_of_ours_can_be_set_by_the_owner(kind: str) -> None:
     """Every property that a builder sets is reserved, but those that cost only latency or space."""
     free = {"poll.interval.ms", "database.server.id"}
     ours = {key for key in json_of(kind) if not key.startswith("topic.creation.")}
-    assert ours - RESERVED_CONNECTOR_KEYS - free == set()
+    assert {key for key in ours if not is_reserved(key)} - free == set()
 
 
 def test_mysql_keeps_a_schema_history_and_a_server_id_of_its_own() -> None:
@@ -111,7 +131,7 @@ def test_mysql_keeps_a_schema_history_and_a_server_id_of_its_own() -> None:
     assert built["schema.history.internal.kafka.bootstrap.servers"] == "kafka:9092"
     assert built["database.server.id"] != json_of("mysql", client=3)["database.server.id"]
     assert built["bigint.unsigned.handling.mode"] == "long"
-    assert built["database.include.list"] == "shop"
+    assert built["database.include.list"] == "(?s-i:shop)"
 
 
 @pytest.mark.parametrize("hiding", [{"exclude": ["x"]}, {"include": ["x"]}, {"hash": ["x"]}, {"mask": {"x": "-"}}])
@@ -154,8 +174,8 @@ def test_the_table_of_the_heartbeat_is_captured_and_not_written(kind: str) -> No
     built = json_of(kind, heartbeat={"table": "ops.cdc`beat", "seconds": 60})
     assert "heartbeat.action.query" not in built
     assert built["heartbeat.interval.ms"] == json_of(kind)["heartbeat.interval.ms"]
-    assert built["table.include.list"].endswith(r",ops\.cdc`beat")
-    assert built["database.include.list"] == "ops,shop"
+    assert built["table.include.list"].endswith(r",(?s-i:ops\x2ecdc\x60beat)")
+    assert built["database.include.list"] == "(?s-i:ops),(?s-i:shop)"
 
 
 def test_oracle_keeps_a_schema_history() -> None:
@@ -216,11 +236,15 @@ def test_offsets_are_kept_under_the_topic_prefix() -> None:
 
 
 def excluded(choices: Choices, column: str, table: TableId = TABLES[1]) -> bool:
-    """Whether Debezium leaves the column out: a pattern must match all of its name, and cases differ by our flag."""
+    """Whether Debezium leaves the column out: a pattern must match all of its name, whatever its case."""
     tables = [replicated(TABLES[0]), replicated(TABLES[1], choices)]
     text = get_connector_config_for_database(replication(), tables).get("column.exclude.list", "")
-    patterns = [pattern.replace("\\,", ",") for pattern in re.split(r"(?<!\\),", text) if pattern]
-    return any(re.fullmatch(p.removeprefix("(?-i)"), f"{table}.{column}") for p in patterns)
+    return any(listed(pattern, f"{table}.{column}") for pattern in text.split(",") if pattern)
+
+
+def listed(pattern: str, name: str) -> bool:
+    """As Debezium's lists match: trimmed, all of the name, ignoring case unless the pattern says otherwise."""
+    return re.fullmatch(pattern.strip(), name, re.IGNORECASE) is not None
 
 
 def test_nothing_is_excluded_where_nothing_is_chosen() -> None:
