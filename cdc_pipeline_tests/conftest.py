@@ -2,159 +2,57 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.pool import NullPool
 
-from cdc_pipeline.config import ReplicationConfig, load_replication
-from cdc_pipeline.databases.mysql.database import unverified_tls
 from cdc_pipeline.local import stack as local_stack
-from cdc_pipeline.model import Comparison
-from cdc_pipeline.replication import Replication
-from cdc_pipeline.verify import verify
+from cdc_pipeline_tests.scenario import MakeScenario, Scenario
+from cdc_pipeline_tests.servers import Servers, servers_of
+from cdc_pipeline_tests.turns import Turns
 
 settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("unhurried")
 
-_numbers = itertools.count(int(uuid.uuid4().hex[:6], 16))
+
+SERVERS = pytest.StashKey[Servers]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    servers = servers_of(config)
+    config.stash[SERVERS] = servers
+    config.pluginmanager.register(servers)
+    config.pluginmanager.register(Turns(servers.home / "tests"))
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[local_stack.Endpoints]:
-    """The embedded stack: one that runs already is used and left running, else it is started and ended here."""
-    home = local_stack.default_home()
-    running = local_stack.status(home)
-    if all((running.mysql, running.postgresql, running.kafka, running.connect)):
-        yield running
-        return
-    yield local_stack.up(home)
-    local_stack.down(home)
+def servers(request: pytest.FixtureRequest) -> Servers:
+    return request.config.stash[SERVERS]
 
 
 @pytest.fixture(scope="session")
-def stack_with_mariadb(stack: local_stack.Endpoints) -> Iterator[local_stack.Endpoints]:
+def stack(servers: Servers) -> local_stack.Endpoints:
+    """The embedded stack. What runs already is used and left running; the rest is started, and ended with this run."""
+    return servers.up()
+
+
+@pytest.fixture(scope="session")
+def stack_with_mariadb(servers: Servers) -> local_stack.Endpoints:
     """The same with MariaDB, which only the tests that ask for it wait for."""
-    if stack.mariadb:
-        yield stack
-        return
-    home = local_stack.default_home()
-    yield local_stack.up(home, servers=(*local_stack.DEFAULT, "mariadb"))
-    local_stack.down(home, servers=("mariadb",))
-
-
-def engine_of(url: URL) -> Engine:
-    """One that commits each statement and keeps no session. MySQL's TLS is the product's: made once, not each time."""
-    tls = {"mysql": {"ssl": unverified_tls()}}.get(url.get_backend_name(), {})
-    return create_engine(url, isolation_level="AUTOCOMMIT", connect_args=tls, poolclass=NullPool)
-
-
-class Scenario:
-    """A replication of its own: a new source database, a new target database, a client number nobody else has."""
-
-    def __init__(self, stack: local_stack.Endpoints, folder: Path, source: str, target: str) -> None:
-        self.stack = stack
-        self.number = next(_numbers)
-        self.name = f"r{self.number}"
-        self.folder = folder
-        self.kinds = {"source": source, "target": target}
-        self.databases = {role: f"{role}_{self.number}" for role in self.kinds}
-        self.urls = {role: self._create_database(role) for role in self.kinds}
-        self.engines: dict[str, Engine] = {}
-        self.overrides: dict[str, Any] = {}
-
-    def _create_database(self, role: str) -> str:
-        admin = make_url(getattr(self.stack, self.kinds[role]))
-        with engine_of(admin).connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {self.databases[role]}")
-        return admin.set(database=self.databases[role]).render_as_string(hide_password=False)
-
-    @property
-    def schema(self) -> str:
-        """The schema of the source's tables."""
-        return "public" if self.kinds["source"] == "postgresql" else self.databases["source"]
-
-    def engine(self, role: str) -> Engine:
-        if role not in self.engines:
-            self.engines[role] = engine_of(make_url(self.urls[role]))
-        return self.engines[role]
-
-    def run(self, role: str, *statements: str) -> None:
-        """Statements on "source" or "target", each committed."""
-        with self.engine(role).connect() as connection:
-            for statement in statements:
-                connection.exec_driver_sql(statement.replace("%", "%%"))
-
-    def rows(self, role: str, query: str) -> list[tuple[Any, ...]]:
-        with self.engine(role).connect() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(query.replace("%", "%%"))]
-
-    def target_table(self, table: str) -> str:
-        return f"{self.databases['source']}_{table}"
-
-    def write(self, *tables: str, **replaced: str) -> Path:
-        """The replication's YAML file. `replaced` are whole top-level values, as YAML."""
-        values = {
-            "client": str(self.number),
-            "database": "5",
-            "config": "6",
-            "source": f'{{url: "{self.urls["source"]}"}}',
-            "target": f'{{url: "{self.urls["target"]}"}}',
-            "kafka": f'{{bootstrap_servers: "{self.stack.kafka}"}}',
-            "connect": f'{{url: "{self.stack.connect}"}}',
-            "tables": "[" + ", ".join(f'"{table}"' for table in tables) + "]",
-            **replaced,
-        }
-        path = self.folder / f"{self.name}.yaml"
-        path.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
-        return path
-
-    def config(self, *tables: str, **replaced: str) -> ReplicationConfig:
-        return load_replication(self.write(*tables, **replaced))
-
-    def replication(self, *tables: str, **replaced: str) -> Replication:
-        return Replication(self.config(*tables, **replaced))
-
-    def environment(self) -> dict[str, str]:
-        """For processes that shall find this replication."""
-        return {**os.environ, "CDC_PIPELINE_REPLICATIONS": str(self.folder)}
-
-    def compare(self, replication: Replication) -> list[Comparison]:
-        return list(verify(replication.parts, replication.tables))
-
-    def assert_equal(self, replication: Replication) -> None:
-        comparisons = self.compare(replication)
-        assert comparisons
-        assert [c for c in comparisons if not c.equal] == []
-
-    def clean_up(self) -> None:
-        for path in self.folder.glob("*.yaml"):
-            Replication(load_replication(path)).teardown()
-        for role in self.kinds:
-            admin = make_url(getattr(self.stack, self.kinds[role]))
-            with engine_of(admin).connect() as connection:
-                force = " WITH (FORCE)" if self.kinds[role] == "postgresql" else ""
-                connection.exec_driver_sql(f"DROP DATABASE {self.databases[role]}{force}")
+    return servers.up("mariadb")
 
 
 @pytest.fixture
-def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Scenario]]:
+def scenario(servers: Servers, tmp_path: Path) -> Iterator[MakeScenario]:
     """Makes scenarios: `scenario("mysql", "postgresql")`. Everything they made is removed afterwards."""
     made: list[Scenario] = []
 
     def make(source: str = "mysql", target: str = "postgresql") -> Scenario:
         folder = tmp_path / f"replications{len(made)}"
         folder.mkdir()
-        stack = request.getfixturevalue("stack_with_mariadb" if "mariadb" in (source, target) else "stack")
-        made.append(Scenario(stack, folder, source, target))
+        made.append(Scenario(servers.up(source, target), servers.next_number(), folder, source, target))
         return made[-1]
 
     yield make

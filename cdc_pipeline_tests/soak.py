@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.values import CASES, FAMILY, SET_UP, Case
 from cdc_pipeline_tests.workload import Writer, running, wait_for_transactions
 

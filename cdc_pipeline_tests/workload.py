@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from sqlalchemy import Connection
 
 if TYPE_CHECKING:
-    from cdc_pipeline_tests.conftest import Scenario
+    from cdc_pipeline_tests.scenario import Scenario
 
 PACE_SECONDS = 0.005  # between transactions: without a pause, writers on two cores outrun what captures them
 TABLES = ("accounts", "journal")

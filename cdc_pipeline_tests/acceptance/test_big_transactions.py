@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.acceptance.test_kills import MakeScenario, cdc_pipeline, wait_until
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import MakeScenario, Scenario
+from cdc_pipeline_tests.streaming import cdc_pipeline
+from cdc_pipeline_tests.waiting import wait_until
 
 SMALL, LARGE = 100_000, 250_000  # the small one fills the queue of what is fetched ahead already
 # Events of 150,000 rows more are 90 MB in Kafka, and several times that as Python's objects.

@@ -17,7 +17,7 @@ import pytest
 
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import ConsumerRecord, State
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 
 REPOSITORY = Path(__file__).parents[2]

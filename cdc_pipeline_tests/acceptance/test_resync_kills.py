@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import pytest
 
 from cdc_pipeline.state import TableState
-from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.test_resync import (
     EVERYTHING,
     both_directions,
@@ -21,6 +20,7 @@ from cdc_pipeline_tests.integration.test_resync import (
     resynced,
     streaming,
 )
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.soak import DIRECTIONS, soak
 
 ACTIONS = 5

@@ -17,9 +17,10 @@ from cdc_pipeline.defs.replications import replication_definitions
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.status import get_unified_status
 from cdc_pipeline.watch import CHANGING_SECONDS, Watch, watch
-from cdc_pipeline_tests.acceptance.test_kills import cdc_pipeline, wait_until
-from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.receivers import Receiver, receiving
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import cdc_pipeline
+from cdc_pipeline_tests.waiting import wait_until
 
 MakeScenario = Callable[..., Scenario]
 

@@ -15,8 +15,8 @@ from cdc_pipeline.databases.mysql.reader import RawReader
 from cdc_pipeline.databases.mysql.source import MySqlSource
 from cdc_pipeline.databases.postgresql.source import PostgreSqlSource
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.acceptance.test_kills import wait_until
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.waiting import wait_until
 
 MakeScenario = Callable[..., Scenario]
 ROWS = 2000

@@ -19,11 +19,13 @@ from cdc_pipeline.apply.decode import Decoder
 from cdc_pipeline.apply.progress import Progress
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import Desired
-from cdc_pipeline_tests.acceptance.test_kills import DIRECTIONS, applied, cdc_pipeline, start_streaming, wait_until
-from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.test_quarantine import people, start
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import applied, cdc_pipeline, start_streaming
+from cdc_pipeline_tests.waiting import wait_until
 
 MakeScenario = Callable[..., Scenario]
+DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
 Offsets = set[tuple[str, int]]
 ROWS = 20
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.engine import make_url
 
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 

@@ -12,9 +12,10 @@ from cdc_pipeline.errors import DefinitionChanged, TablesStopped
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import TableState
 from cdc_pipeline.validation import validate
-from cdc_pipeline_tests.acceptance.test_kills import cdc_pipeline, wait_until
-from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.test_schema_changes import DIRECTIONS
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import cdc_pipeline
+from cdc_pipeline_tests.waiting import wait_until
 
 MakeScenario = Callable[..., Scenario]
 COLUMNS = "(id INT PRIMARY KEY, name VARCHAR(10) NOT NULL, price DECIMAL(6, 2), code VARCHAR(9) DEFAULT 'std' NOT NULL)"

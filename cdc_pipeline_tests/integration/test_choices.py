@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from cdc_pipeline.errors import ChoicesChanged, ValidationFailed
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.validation import mappings, validate
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]

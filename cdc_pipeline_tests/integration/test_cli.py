@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cdc_pipeline.apply.progress import PHASES
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 pytestmark = pytest.mark.servers
 

@@ -14,7 +14,7 @@ from cdc_pipeline.databases.condition_sql import render
 from cdc_pipeline.databases.source import Source
 from cdc_pipeline.model import TableShape
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 ASKED = {
     "mysql": "id INT PRIMARY KEY, n BIGINT, u BIGINT UNSIGNED, d DECIMAL(12, 3), t VARCHAR(20) COLLATE "

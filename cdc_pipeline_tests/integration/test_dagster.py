@@ -16,7 +16,7 @@ from cdc_pipeline.defs.replications import load_definitions, replication_definit
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import Desired, TableState
 from cdc_pipeline_tests.acceptance.test_dagster_consumer import wait_until_caught_up
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 TABLES = ("notes", "orders", "users")
 

@@ -11,7 +11,7 @@ from cdc_pipeline.defs.consume import Heartbeat
 from cdc_pipeline.defs.lineage import IDLE_SECONDS, STREAM_IS_LATE, Lineage
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import Desired, TableState
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 TABLES = ("addresses", "notes", "orders", "users")
 

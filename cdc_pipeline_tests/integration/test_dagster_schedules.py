@@ -12,7 +12,7 @@ from cdc_pipeline.defs.lineage import Lineage
 from cdc_pipeline.defs.replications import replication_definitions
 from cdc_pipeline.defs.schedules import schedules
 from cdc_pipeline.errors import CdcPipelineError
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 

@@ -14,7 +14,7 @@ from cdc_pipeline.defs.replications import replication_definitions
 from cdc_pipeline.defs.sensors import RUNS_KEPT, Keeper, decide_to_register
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import WISHES, ConsumerState, Desired
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 ENDS = {
     DagsterRunStatus.SUCCESS: DagsterEventType.PIPELINE_SUCCESS,

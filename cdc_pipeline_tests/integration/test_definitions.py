@@ -10,7 +10,7 @@ import pytest
 from cdc_pipeline.copying.copy import CopyResult
 from cdc_pipeline.databases.definition import Definition, Index, Literal, Now
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql"), ("mysql", "mysql"), ("postgresql", "postgresql")]

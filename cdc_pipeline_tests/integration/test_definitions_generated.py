@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.test_definitions import copied
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 

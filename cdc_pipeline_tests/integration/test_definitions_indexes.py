@@ -9,8 +9,8 @@ import pytest
 
 from cdc_pipeline.copying import completion
 from cdc_pipeline.databases.definition import Index
-from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.test_definitions import copied, every_direction, indexes, notes
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 

@@ -12,10 +12,10 @@ import pytest
 
 from cdc_pipeline.copying import completion, copy, load
 from cdc_pipeline.state import TableState
-from cdc_pipeline_tests.acceptance.test_kills import wait_until
-from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.test_definitions import copied, every_direction, indexes, notes
 from cdc_pipeline_tests.integration.test_definitions_indexes import columns
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.waiting import wait_until
 
 MakeScenario = Callable[..., Scenario]
 

@@ -21,8 +21,9 @@ from cdc_pipeline.capture.connector import offset_partition
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import State
-from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, start_streaming, wait_until
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import applied, cdc_pipeline, start_streaming
+from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import wait_for_transactions, writing
 
 MakeScenario = Callable[..., Scenario]

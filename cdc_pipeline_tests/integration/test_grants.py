@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 import cdc_pipeline
 from cdc_pipeline.config import load_replication
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 PAGE = Path(cdc_pipeline.__file__).parents[1] / "docs" / "databases.md"

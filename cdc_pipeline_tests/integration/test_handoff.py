@@ -15,8 +15,8 @@ from cdc_pipeline.local.stack import Endpoints
 from cdc_pipeline.model import TableId
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import TableState
-from cdc_pipeline_tests.acceptance.test_kills import wait_until
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]

@@ -13,7 +13,7 @@ import pytest
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.status import get_unified_status
 from cdc_pipeline.validation import validate
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 PATIENCE_SECONDS = 120

@@ -19,7 +19,7 @@ from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import TableState
 from cdc_pipeline.status import get_unified_status
 from cdc_pipeline_tests.acceptance.test_resync_kills import killed
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.workload import Writer, running, wait_for_transactions
 
 MakeScenario = Callable[..., Scenario]

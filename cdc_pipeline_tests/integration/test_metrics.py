@@ -7,8 +7,8 @@ from collections.abc import Callable
 import requests
 
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.acceptance.test_kills import cdc_pipeline
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import cdc_pipeline
 
 MakeScenario = Callable[..., Scenario]
 

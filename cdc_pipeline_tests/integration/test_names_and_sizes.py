@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from cdc_pipeline.validation import validate
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [(source, target) for source in ("mysql", "postgresql") for target in ("mysql", "postgresql")]

@@ -8,7 +8,7 @@ import pytest
 
 from cdc_pipeline.errors import ConnectorFailed
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 

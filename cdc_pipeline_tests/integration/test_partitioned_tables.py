@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 LONG = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 400) i)"

@@ -20,7 +20,7 @@ from cdc_pipeline.databases import open_source
 from cdc_pipeline.databases.source import Source
 from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable
 from cdc_pipeline.model import TableId
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 
 pytestmark = pytest.mark.servers
 

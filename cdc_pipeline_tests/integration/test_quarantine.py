@@ -10,8 +10,9 @@ import pytest
 from cdc_pipeline.errors import TablesStopped
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import Desired, TableState
-from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, wait_until
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import applied, cdc_pipeline
+from cdc_pipeline_tests.waiting import wait_until
 
 MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]

@@ -8,8 +8,8 @@ import pytest
 
 from cdc_pipeline.apply.repair import Repairer
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.acceptance.test_kills import flowing, start_streaming
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import flowing, start_streaming
 from cdc_pipeline_tests.workload import TABLES
 
 MakeScenario = Callable[..., Scenario]

@@ -14,8 +14,8 @@ from cdc_pipeline.copying.copy import CopyResult
 from cdc_pipeline.errors import StatementFailed
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import TableState
-from cdc_pipeline_tests.acceptance.test_kills import wait_until
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.waiting import wait_until
 
 MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]

@@ -9,8 +9,8 @@ import pytest
 
 from cdc_pipeline.errors import ValidationFailed
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.test_definitions import copied
+from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
 

@@ -9,8 +9,9 @@ import pytest
 from cdc_pipeline.errors import TablesStopped
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import TableState
-from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, start_streaming, wait_until
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import applied, cdc_pipeline, start_streaming
+from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import TABLES, wait_for_transactions, writing
 
 MakeScenario = Callable[..., Scenario]

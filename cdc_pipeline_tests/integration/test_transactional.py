@@ -16,8 +16,9 @@ from confluent_kafka.cimpl import NewPartitions
 
 from cdc_pipeline.errors import CannotJoin, ValidationFailed
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.acceptance.test_kills import applied, cdc_pipeline, wait_until
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import applied, cdc_pipeline
+from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import running, wait_for_transactions
 
 MakeScenario = Callable[..., Scenario]

@@ -12,7 +12,7 @@ import pytest
 from cdc_pipeline.databases.mysql.charsets import GARBLED
 from cdc_pipeline.model import TableId
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.values import CASES, FAMILY, SET_UP, refused
 
 MakeScenario = Callable[..., Scenario]

@@ -26,7 +26,8 @@ from cdc_pipeline.local.stack import Endpoints, silent
 from cdc_pipeline.parts import Parts
 from cdc_pipeline.replication import start_replication
 from cdc_pipeline.validation import Validation, validate
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.servers import Servers
 
 pytestmark = pytest.mark.servers
 
@@ -484,12 +485,12 @@ def private_mysql(private_home: Path) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
-def elsewhere(stack: Endpoints, tmp_path: Path) -> Callable[[str, str], Scenario]:
+def elsewhere(servers: Servers, stack: Endpoints, tmp_path: Path) -> Callable[[str, str], Scenario]:
     """A scenario whose source is a private server, which goes with all that is in it. The target is never reached by
     what these tests find, but has its database like every other's."""
 
     def make(kind: str, url: str) -> Scenario:
-        made = Scenario(replace(stack, **{kind: url}), tmp_path, kind, kind)
+        made = Scenario(replace(stack, **{kind: url}), servers.next_number(), tmp_path, kind, kind)
         made.run("source", USERS)
         return made
 

@@ -9,8 +9,9 @@ import pytest
 
 from cdc_pipeline.databases.database import Database
 from cdc_pipeline.errors import CdcPipelineError
-from cdc_pipeline_tests.acceptance.test_kills import cdc_pipeline, flowing, start_streaming, wait_until
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import cdc_pipeline, flowing, start_streaming
+from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import TABLES
 
 MakeScenario = Callable[..., Scenario]

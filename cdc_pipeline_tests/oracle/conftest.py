@@ -20,7 +20,8 @@ from cdc_pipeline.config import Endpoint, load_replication
 from cdc_pipeline.databases import open_source, open_target
 from cdc_pipeline.local.stack import Endpoints
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.servers import Servers
 from cdc_pipeline_tests.workload import PACE_SECONDS, running
 
 VARIABLE = "CDC_PIPELINE_ORACLE_URL"
@@ -87,13 +88,13 @@ MakeScenario = Callable[..., OracleScenario]
 
 
 @pytest.fixture
-def oracle_scenario(stack: Endpoints, tmp_path: Path) -> Iterator[MakeScenario]:
+def oracle_scenario(servers: Servers, stack: Endpoints, tmp_path: Path) -> Iterator[MakeScenario]:
     made: list[OracleScenario] = []
 
     def make(source: str, target: str) -> OracleScenario:
         folder = tmp_path / f"replications{len(made)}"
         folder.mkdir()
-        made.append(OracleScenario(stack, folder, source, target))
+        made.append(OracleScenario(stack, servers.next_number(), folder, source, target))
         made[-1].prepare()
         return made[-1]
 

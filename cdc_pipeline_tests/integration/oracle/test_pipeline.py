@@ -11,8 +11,8 @@ from cdc_pipeline.config import Endpoint
 from cdc_pipeline.databases import open_target
 from cdc_pipeline.databases.oracle import reader
 from cdc_pipeline.databases.target import Target
-from cdc_pipeline_tests.conftest import Scenario
 from cdc_pipeline_tests.integration.oracle.h2 import H2Target
+from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 
 

@@ -1,0 +1,55 @@
+"""A replication under way: its tables copied, its connector at work, its commands as processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cdc_pipeline.replication import Replication
+from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.waiting import wait_until
+from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
+
+
+@contextmanager
+def cdc_pipeline(scenario: Scenario, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command line as a process of its own; killed at the end if it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cdc_pipeline.cli", *arguments],
+        env=scenario.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def start_streaming(scenario: Scenario, **replaced: str) -> Replication:
+    create_tables(scenario)
+    replication = scenario.replication(*TABLES, **replaced)
+    replication.check()
+    replication.prepare()
+    assert [result.error for result in replication.copy() if result.error] == []
+    replication.register()
+    return replication
+
+
+def applied(replication: Replication) -> int:
+    offsets = replication.parts.state.offsets_of().values()
+    return sum(offset.inserted + offset.updated + offset.deleted for offset in offsets)
+
+
+@contextmanager
+def flowing(scenario: Scenario, replication: Replication) -> Iterator[None]:
+    """Inside, somebody writes, and a process applies what comes."""
+    with writing(scenario, writers=1) as writers, cdc_pipeline(scenario, "consume"):
+        wait_for_transactions(writers, 20)
+        wait_until(lambda: applied(replication) > 0, "applying")
+        yield
