@@ -61,7 +61,7 @@ class Turns:
         """
         for item in items:
             group = group_of(item)
-            if group:
+            if group and not item.get_closest_marker("xdist_group"):
                 item.add_marker(pytest.mark.xdist_group(group))
         items.sort(key=_order)
 

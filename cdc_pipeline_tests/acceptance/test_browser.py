@@ -15,7 +15,8 @@ from cdc_pipeline.local.command import local
 from cdc_pipeline_tests.acceptance.test_demo import STREAMS, RunningDemo
 from cdc_pipeline_tests.browser import DagsterUi, dagster_ui
 
-pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("stack")]
+# One demo at a time: its databases and its replication have names of their own.
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("stack"), pytest.mark.xdist_group("demo")]
 
 COPY = "/assets/shop/initial_copy"
 

@@ -19,7 +19,8 @@ from cdc_pipeline.local import stack as local_stack
 
 STREAMS = "the consumer streams"
 
-pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("stack")]
+# One demo at a time: its databases and its replication have names of their own.
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("stack"), pytest.mark.xdist_group("demo")]
 
 
 class RunningDemo:

@@ -78,6 +78,7 @@ def test_a_failed_connector_is_restarted(scenario: MakeScenario, receiver: Recei
     assert receiver.got == []
 
 
+@pytest.mark.alone
 def test_who_stops_the_connector_is_heard_of(
     scenario: MakeScenario, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

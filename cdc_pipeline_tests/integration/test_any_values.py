@@ -99,6 +99,7 @@ def insert(made: Scenario, rows: Sequence[tuple[Any, ...]], first_id: int) -> No
             connection.exec_driver_sql(f"INSERT INTO anything VALUES ({places})", (number, *row))
 
 
+@pytest.mark.alone
 def copy_and_stream(made: Scenario, rows: Sequence[tuple[Any, ...]]) -> None:
     insert(made, rows, 0)
     replication = made.replication("anything")
@@ -114,6 +115,7 @@ def copy_and_stream(made: Scenario, rows: Sequence[tuple[Any, ...]]) -> None:
     made.assert_equal(replication)
 
 
+@pytest.mark.alone
 def test_servers_and_sessions_in_other_time_zones_change_no_value(scenario: MakeScenario) -> None:
     """An instant stays the same moment, a timestamp without a zone the same numbers."""
     made = scenario("mysql", "postgresql")

@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 
 from cdc_pipeline_tests.scenario import Scenario
 
+pytestmark = pytest.mark.alone  # an idle server is one that nobody else writes to
 MakeScenario = Callable[..., Scenario]
 
 

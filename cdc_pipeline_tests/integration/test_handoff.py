@@ -111,6 +111,7 @@ def gtids_optional(stack: Endpoints) -> Iterator[None]:
     switch("ON_PERMISSIVE", "ON")
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("gtids_optional")
 def test_without_gtids_positions_of_the_binary_log_tell_the_same(scenario: MakeScenario) -> None:
     shop = scenario("mysql", "postgresql")
@@ -138,6 +139,7 @@ def slow_commits(stack: Endpoints) -> Iterator[None]:
         connection.exec_driver_sql("SET GLOBAL binlog_group_commit_sync_delay = 0")
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("slow_commits")
 @pytest.mark.parametrize("gtids", [True, False], ids=["GTIDs", "positions"])
 @pytest.mark.parametrize("early", [True, False], ids=["as the stream begins", "as the copy begins"])

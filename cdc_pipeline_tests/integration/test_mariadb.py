@@ -41,6 +41,7 @@ def shop(scenario: MakeScenario) -> Scenario:
     return made
 
 
+@pytest.mark.alone
 def started(shop: Scenario, *tables: str, **replaced: str) -> Replication:
     replication = shop.replication(*tables, **replaced)
     replication.check()
@@ -50,6 +51,7 @@ def started(shop: Scenario, *tables: str, **replaced: str) -> Replication:
     return replication
 
 
+@pytest.mark.alone
 def test_what_is_being_committed_when_the_stream_begins_is_not_lost(
     shop: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +110,7 @@ def in_flight(shop: Scenario, monkeypatch: pytest.MonkeyPatch, statement: str) -
 # -- the watermark ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("strict", ["ON", "OFF"])
 def test_a_snapshot_and_the_events_that_its_watermark_does_not_hold_make_the_table(
     scenario: MakeScenario, strict_mode: Callable[[Scenario, str], None], strict: str
@@ -182,6 +185,7 @@ def values(row: Any) -> tuple[str, ...]:
 # -- the connector's offset ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("last", ["TRUNCATE TABLE users", "TRUNCATE TABLE other", "FLUSH QUERY CACHE"])
 def test_rows_written_while_the_connector_rests_arrive_after_an_idle_time(shop: Scenario, last: str) -> None:
     """Debezium counts an idle server's heartbeats as events of the last statement, and skips as many at its restart."""
@@ -200,6 +204,8 @@ def test_rows_written_while_the_connector_rests_arrive_after_an_idle_time(shop: 
     shop.assert_equal(replication)
 
 
+@pytest.mark.alone
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "last",
     [
@@ -227,6 +233,7 @@ def test_a_login_with_the_privileges_asked_for_has_caught_up_before_the_server_s
         shop.write("users")  # whoever cleans up logs in as ever
 
 
+@pytest.mark.alone
 def test_several_domains_and_servers_in_the_log_are_captured_and_waited_for(shop: Scenario) -> None:
     replication = started(shop, "users")
     name, connect = replication.config.connector_name, replication.parts.connect
@@ -300,6 +307,7 @@ def test_the_targets_missing_privileges_are_named(scenario: MakeScenario) -> Non
         assert found(shop, target=login(shop, "target", user)) == {}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("name", "bad", "good"),
     [
