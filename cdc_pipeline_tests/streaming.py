@@ -53,3 +53,12 @@ def flowing(scenario: Scenario, replication: Replication) -> Iterator[None]:
         wait_for_transactions(writers, 20)
         wait_until(lambda: applied(replication) > 0, "applying")
         yield
+
+
+def wait_until_caught_up(replication: Replication) -> None:
+    caught_up = replication.caught_up()
+
+    def check() -> bool:
+        return caught_up({key: offset.next_offset for key, offset in replication.parts.state.offsets_of().items()})
+
+    wait_until(check, "all applied that is written", seconds=120)

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from cdc_pipeline.demo import shop
 from cdc_pipeline.local.command import local
-from cdc_pipeline_tests.acceptance.test_demo import STREAMS, RunningDemo
 from cdc_pipeline_tests.browser import DagsterUi, dagster_ui
+from cdc_pipeline_tests.demo import STREAMS, RunningDemo
 
 # One demo at a time: its databases and its replication have names of their own.
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("stack"), pytest.mark.xdist_group("demo")]

@@ -15,9 +15,9 @@ from typing import TypeVar
 import dagster as dg
 import pytest
 
-from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import ConsumerRecord, State
 from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import wait_until_caught_up
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 
 REPOSITORY = Path(__file__).parents[2]
@@ -105,15 +105,6 @@ def living_consumer(state: State, not_run: str = "") -> ConsumerRecord | None:
 
 def applied(state: State) -> int:
     return sum(offset.inserted + offset.updated + offset.deleted for offset in state.offsets_of().values())
-
-
-def wait_until_caught_up(replication: Replication) -> None:
-    caught_up = replication.caught_up()
-
-    def check() -> bool:
-        return caught_up({key: offset.next_offset for key, offset in replication.parts.state.offsets_of().items()})
-
-    wait_until(check, "everything written is applied")
 
 
 def test_a_killed_consumer_is_relaunched_and_loses_nothing(shop: Scenario, dagster: Dagster) -> None:

@@ -12,12 +12,12 @@ from cdc_pipeline.errors import DefinitionChanged, TablesStopped
 from cdc_pipeline.replication import Replication, start_replication
 from cdc_pipeline.state import TableState
 from cdc_pipeline.validation import validate
-from cdc_pipeline_tests.integration.test_schema_changes import DIRECTIONS
 from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.streaming import cdc_pipeline
 from cdc_pipeline_tests.waiting import wait_until
 
 MakeScenario = Callable[..., Scenario]
+DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
 COLUMNS = "(id INT PRIMARY KEY, name VARCHAR(10) NOT NULL, price DECIMAL(6, 2), code VARCHAR(9) DEFAULT 'std' NOT NULL)"
 ROWS = "(1, 'one', 1.25, 'a'), (2, 'two', 2.50, 'b'), (3, 'three', NULL, 'c')"
 WIDER = {"mysql": "MODIFY name VARCHAR(30) NOT NULL", "postgresql": "ALTER COLUMN name TYPE VARCHAR(30)"}

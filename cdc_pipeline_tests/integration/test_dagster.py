@@ -15,8 +15,8 @@ from cdc_pipeline.defs.lineage import Lineage
 from cdc_pipeline.defs.replications import load_definitions, replication_definitions
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import Desired, TableState
-from cdc_pipeline_tests.acceptance.test_dagster_consumer import wait_until_caught_up
 from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import wait_until_caught_up
 
 TABLES = ("notes", "orders", "users")
 

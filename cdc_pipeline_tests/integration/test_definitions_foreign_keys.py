@@ -11,7 +11,7 @@ from cdc_pipeline.copying import completion
 from cdc_pipeline.copying.copy import CopyResult
 from cdc_pipeline.databases.definition import ForeignKey
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.integration.test_definitions import copied, definition, every_direction, notes
+from cdc_pipeline_tests.copying import copied, definition, every_direction, notes
 from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]

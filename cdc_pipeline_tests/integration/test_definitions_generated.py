@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cdc_pipeline_tests.integration.test_definitions import copied
+from cdc_pipeline_tests.copying import copied
 from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]

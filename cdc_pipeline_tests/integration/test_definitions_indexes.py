@@ -8,15 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from cdc_pipeline.copying import completion
-from cdc_pipeline.databases.definition import Index
-from cdc_pipeline_tests.integration.test_definitions import copied, every_direction, indexes, notes
+from cdc_pipeline_tests.copying import columns_of, copied, every_direction, indexes, notes
 from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
-
-
-def columns(index: Index) -> list[tuple[str, bool]]:
-    return [(part.column, part.descending) for part in index.parts]
 
 
 @every_direction
@@ -34,8 +29,8 @@ def test_unique_several_columns_and_descending(scenario: MakeScenario, source: s
     assert found.keys() == {"seat", "dear"}
     assert found["seat"].unique
     assert not found["dear"].unique
-    assert columns(found["seat"]) == [("hall", False), ("number", False)]
-    assert columns(found["dear"]) == [("price", True), ("hall", False)]
+    assert columns_of(found["seat"]) == [("hall", False), ("number", False)]
+    assert columns_of(found["dear"]) == [("price", True), ("hall", False)]
     assert notes(results) == ""
     made.assert_equal(replication)
 

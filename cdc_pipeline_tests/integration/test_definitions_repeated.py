@@ -12,8 +12,7 @@ import pytest
 
 from cdc_pipeline.copying import completion, copy, load
 from cdc_pipeline.state import TableState
-from cdc_pipeline_tests.integration.test_definitions import copied, every_direction, indexes, notes
-from cdc_pipeline_tests.integration.test_definitions_indexes import columns
+from cdc_pipeline_tests.copying import columns_of, copied, every_direction, indexes, notes
 from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.waiting import wait_until
 
@@ -48,7 +47,7 @@ def test_odd_and_long_names(scenario: MakeScenario, source: str, target: str) ->
     assert len(found) == 3
     kept = {longest, umlauts} & found.keys()
     assert kept == ({longest, umlauts} if target != "postgresql" or source == "postgresql" else set())
-    assert all(columns(index) == [(ODD, False)] for index in found.values())
+    assert all(columns_of(index) == [(ODD, False)] for index in found.values())
     made.assert_equal(replication)
 
 
@@ -62,7 +61,7 @@ def test_a_name_that_the_schema_has_already_gets_the_table_s_name_before_it(scen
     for table in ("first", "second", "third"):
         found = indexes(replication, table)
         assert found.keys() == {f"{made.target_table(table)}_n", f"{table}_n"}
-        assert [columns(index) for _, index in sorted(found.items())] in (
+        assert [columns_of(index) for _, index in sorted(found.items())] in (
             [[("n", False)], [("n", False), ("id", False)]],
             [[("n", False), ("id", False)], [("n", False)]],
         )
@@ -78,7 +77,7 @@ def test_names_that_differ_in_case_only_both_arrive_in_mysql(scenario: MakeScena
         'CREATE INDEX "PRIMARY" ON cases (a, b)',
     )
     replication, _ = copied(made, "cases")
-    found = {tuple(columns(index)): name for name, index in indexes(replication, "cases").items()}
+    found = {tuple(columns_of(index)): name for name, index in indexes(replication, "cases").items()}
     assert found.keys() == {(("a", False),), (("b", False),), (("a", False), ("b", False))}
     assert set(copied(made, "cases", force=True)[1][0].notes) == set()
     assert len(indexes(replication, "cases")) == 3

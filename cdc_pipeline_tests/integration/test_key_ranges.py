@@ -18,7 +18,7 @@ from cdc_pipeline.model import TableId
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import TableState
 from cdc_pipeline.status import get_unified_status
-from cdc_pipeline_tests.acceptance.test_resync_kills import killed
+from cdc_pipeline_tests.halting import killed
 from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.workload import Writer, running, wait_for_transactions
 

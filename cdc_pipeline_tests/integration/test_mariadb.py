@@ -19,8 +19,8 @@ from cdc_pipeline.apply.decode import decode
 from cdc_pipeline.databases.mariadb import source as mariadb_source
 from cdc_pipeline.model import ChangeEvent, Watermark
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.integration.test_validation import found, login, user_of
 from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.validating import found, login, user_of
 from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 

@@ -9,7 +9,7 @@ import pytest
 
 from cdc_pipeline.errors import ValidationFailed
 from cdc_pipeline.replication import Replication
-from cdc_pipeline_tests.integration.test_definitions import copied
+from cdc_pipeline_tests.copying import copied
 from cdc_pipeline_tests.scenario import Scenario
 
 MakeScenario = Callable[..., Scenario]
