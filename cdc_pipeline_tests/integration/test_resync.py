@@ -14,7 +14,8 @@ from cdc_pipeline.copying.copy import CopyResult
 from cdc_pipeline.errors import StatementFailed
 from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import TableState
-from cdc_pipeline_tests.resyncing import DIRECTIONS, (
+from cdc_pipeline_tests.resyncing import (
+    DIRECTIONS,
     EVERYTHING,
     ROWS,
     both_directions,
