@@ -40,21 +40,24 @@ def look_after(lineage: Lineage) -> dg.SensorDefinition:
 
 
 def tell_of_failures(lineage: Lineage) -> dg.SensorDefinition:
-    """Not of the consumer's: its sensor starts it again, and `look_after` tells where that does not help."""
+    """Not of the consumer's: its sensor starts it again, and `look_after` tells where that does not help.
+
+    A run that is none of ours gets no answer, here and below. A SkipReason would end the tick behind it, and a tick that
+    has told of a run as well would fail, forget how far it had come, and tell of that run again, every time.
+    """
 
     @dg.run_failure_sensor(
         name=f"{lineage.name}_tell_of_failures",
         default_status=RUNNING,
         description="Tells people of a copy, a registration or a verification that has failed.",
     )
-    def tell_of_failures(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+    def tell_of_failures(context: dg.RunFailureSensorContext) -> None:
         run = context.dagster_run
         if not is_ours(lineage, run) or run.job_name == f"{lineage.name}_consume":
-            return dg.SkipReason("Not of this replication.")
+            return
         kind = kind_of(lineage, run)
         what, advice = f"{kind.capitalize()} has failed: {failure_of(context)}", f"docs/runbook.md#{kind}"
         _tell(context, lineage, kind, what, advice)
-        return None
 
     return tell_of_failures
 
@@ -66,12 +69,10 @@ def tell_of_resyncs(lineage: Lineage) -> dg.SensorDefinition:
         default_status=RUNNING,
         description="Tells people when a re-sync is complete.",
     )
-    def tell_of_resyncs(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
+    def tell_of_resyncs(context: dg.RunStatusSensorContext) -> None:
         run = context.dagster_run
-        if not is_ours(lineage, run) or not is_forced(run):
-            return dg.SkipReason("No re-sync of this replication.")
-        _tell(context, lineage, "resync", f"Re-sync complete: {_tables(run)}")
-        return None
+        if is_ours(lineage, run) and is_forced(run):
+            _tell(context, lineage, "resync", f"Re-sync complete: {_tables(run)}")
 
     return tell_of_resyncs
 
