@@ -47,6 +47,15 @@ class AccessDenied(CdcPipelineError):
     hint = "Check the user name and the password (the environment variable that holds it may be stale)."
 
 
+class FileDemanded(CdcPipelineError):
+    """{database} demands the file {name} of this machine, which no statement of ours sends; it got nothing."""
+
+    hint = (
+        "A MySQL server that does so is not the one you mean, or is not yours any more. Check the URL, and have the "
+        "server's certificate verified (`options`: `ssl_ca`, `ssl_verify_identity`)."
+    )
+
+
 class StatementFailed(CdcPipelineError):
     """{database}: {reason}"""
 

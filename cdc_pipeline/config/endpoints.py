@@ -14,6 +14,16 @@ from cdc_pipeline.config.base import Model
 from cdc_pipeline.errors import ConfigError
 
 DATABASE_KINDS = ("mysql", "mariadb", "postgresql", "oracle")
+# What of a driver's connect() every session has from us: that values arrive as they are, that transactions end where
+# we end them, and that a server gets no file of this machine rests on it.
+_MYSQL = {
+    "autocommit", "charset", "client_flag", "conv", "cursorclass", "defer_connect", "init_command", "local_infile",
+    "sql_mode", "use_unicode",
+}  # fmt: skip
+_POSTGRESQL = {
+    "async", "async_", "client_encoding", "connection_factory", "cursor_factory", "options", "replication",
+}  # fmt: skip
+SET_BY_US = {"mysql": _MYSQL, "mariadb": _MYSQL, "postgresql": _POSTGRESQL}
 
 
 class Endpoint(Model):
@@ -44,6 +54,16 @@ class Endpoint(Model):
     def _one_password(self) -> Endpoint:
         if self.password is not None and self.password_file is not None:
             raise ValueError("password and password_file exclude each other")
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_our_settings_alone(self) -> Endpoint:
+        stated = {*self.options, *make_url(self.url.get_secret_value()).query}
+        if ours := sorted(stated & SET_BY_US.get(self.kind, set())):
+            raise ValueError(
+                f"{', '.join(ours)}: every session of the pipeline sets this itself, and is only exact and safe so; "
+                "leave it out of the options and of the URL"
+            )
         return self
 
     @cached_property

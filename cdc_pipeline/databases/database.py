@@ -21,7 +21,7 @@ from cdc_pipeline.databases.definition import Definer, Definition
 from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.key_ranges import Key, KeySet, among
 from cdc_pipeline.databases.pool import pooled_engine
-from cdc_pipeline.errors import CdcPipelineError, StatementFailed
+from cdc_pipeline.errors import CdcPipelineError, FileDemanded, StatementFailed
 from cdc_pipeline.model import ColumnType, TableId, TableShape
 
 ISOLATION_LEVEL = "READ COMMITTED"
@@ -73,7 +73,10 @@ class Database(ABC):
             """What ends the program (Ctrl-C, a terminated run) is nothing that the database said."""
             error = context.original_exception
             if isinstance(error, Exception):
-                raise self.explain(error) from error
+                explained = self.explain(error)
+                if isinstance(explained, FileDemanded):  # its session is closed, and cannot be rolled back
+                    context.is_disconnect = True
+                raise explained from error
 
         return engine
 

@@ -42,8 +42,8 @@ def look_after(lineage: Lineage) -> dg.SensorDefinition:
 def tell_of_failures(lineage: Lineage) -> dg.SensorDefinition:
     """Not of the consumer's: its sensor starts it again, and `look_after` tells where that does not help.
 
-    A run that is none of ours gets no answer, here and below. A SkipReason would end the tick behind it, and a tick that
-    has told of a run as well would fail, forget how far it had come, and tell of that run again, every time.
+    A run that is none of ours gets no answer, here and below. A SkipReason would end the tick behind it, and a tick
+    that has told of a run as well would fail, forget how far it had come, and tell of that run again, every time.
     """
 
     @dg.run_failure_sensor(

@@ -187,6 +187,29 @@ def test_password_and_password_file_exclude_each_other(load: Load) -> None:
     assert "line 4: source: password and password_file exclude each other" in refused(load, source=source)
 
 
+@pytest.mark.parametrize(
+    ("url", "options", "named"),
+    [
+        ("mysql://cdc@h/d", "{local_infile: true}", "local_infile"),
+        ("mysql://cdc@h/d?local_infile=1", "{}", "local_infile"),
+        ("mariadb://cdc@h/d", '{ssl_ca: x, init_command: "SET time_zone = SYSTEM"}', "init_command"),
+        ("mysql://cdc@h/d?charset=latin1", "{autocommit: true, ssl_ca: x}", "autocommit, charset"),
+        ("postgresql://cdc@h/d?options=-c%20DateStyle=German", "{sslmode: require}", "options"),
+        ("postgresql://cdc@h/d", "{client_encoding: LATIN1}", "client_encoding"),
+    ],
+)
+def test_options_that_would_replace_a_sessions_settings_are_refused(
+    load: Load, url: str, options: str, named: str
+) -> None:
+    message = refused(load, source=f'source: {{url: "{url}", options: {options}}}\n')
+    assert f"line 4: source: {named}: every session of the pipeline sets this itself" in message
+
+
+def test_other_options_are_the_drivers(load: Load) -> None:
+    source = 'source: {url: "mysql://cdc@h/d?ssl_ca=x", options: {ssl_verify_identity: true, read_timeout: 60}}\n'
+    assert load(source=source).source.options == {"ssl_verify_identity": True, "read_timeout": 60}
+
+
 def test_many_tables_cannot_share_one_target(load: Load) -> None:
     message = refused(load, tables='tables:\n  - "shop_*": {target: all}\n')
     assert "shop_* may match many tables, its target must contain {table}" in message

@@ -15,7 +15,8 @@ from cdc_pipeline.databases.database import ISOLATION_LEVEL, Database, statement
 from cdc_pipeline.databases.mysql.definition import MySqlDefiner
 from cdc_pipeline.databases.mysql.dialect import MySqlDialect
 from cdc_pipeline.databases.mysql.grants import Grants
-from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable, RowRefused
+from cdc_pipeline.databases.mysql.session import REFUSED, Session
+from cdc_pipeline.errors import AccessDenied, CdcPipelineError, DatabaseUnavailable, FileDemanded, RowRefused
 from cdc_pipeline.model import Column, TableId, TableShape
 
 ACCESS_DENIED = {1044, 1045, 1698}
@@ -48,16 +49,16 @@ def unverified_tls() -> ssl.SSLContext:
     return context
 
 
-def connect(**options: Any) -> pymysql.Connection:
-    """pymysql.connect(), which encrypts where the server can, as the driver does by itself."""
+def connect(**options: Any) -> Session:
+    """A session that encrypts where the server can, as the driver does by itself."""
     if any(name.startswith(("ssl", "read_default")) for name in options):
-        return pymysql.connect(**options)
+        return Session(**options)
     try:
-        return pymysql.connect(**options, ssl=unverified_tls())
+        return Session(**options, ssl=unverified_tls())
     except pymysql.OperationalError as error:
         if error_code(error) != CR.CR_SSL_CONNECTION_ERROR:
             raise
-        return pymysql.connect(**options, ssl_disabled=True)
+        return Session(**options, ssl_disabled=True)
 
 
 class RetryableStatementFailed(DatabaseUnavailable):
@@ -79,7 +80,7 @@ class MySqlDatabase(Database):
         engine = super().new_engine(**pool)
 
         @event.listens_for(engine, "do_connect")
-        def _connect(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> pymysql.Connection:
+        def _connect(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> Session:
             return connect(**options)
 
         return engine
@@ -88,7 +89,7 @@ class MySqlDatabase(Database):
         return {
             "charset": "utf8mb4",
             "connect_timeout": 10,
-            "local_infile": True,
+            "local_infile": False,
             # Rows arrive in an order that foreign keys need not allow half-way; the source has checked them.
             "init_command": f"SET time_zone = '+00:00', sql_mode = '{SQL_MODE}', foreign_key_checks = 0, "
             "SESSION group_concat_max_len = 1048576, "
@@ -115,6 +116,8 @@ class MySqlDatabase(Database):
     def explain(self, error: BaseException) -> CdcPipelineError:
         code = error_code(error)
         reason = str(error.args[1] if len(error.args) > 1 else error)
+        if code == REFUSED:
+            return FileDemanded(database=self.display, name=reason)
         if code in ACCESS_DENIED:
             return AccessDenied(database=self.display, user=self.url.username)
         if code == 1049:

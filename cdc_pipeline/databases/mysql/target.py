@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from io import UnsupportedOperation
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from sqlalchemy import Connection
 
-from cdc_pipeline.databases import copy_text, frames
+from cdc_pipeline.databases import frames
 from cdc_pipeline.databases.mysql.database import MySqlDatabase, error_code
 from cdc_pipeline.databases.mysql.dialect import load_data
 from cdc_pipeline.databases.mysql.replacer import MySqlReplacer
+from cdc_pipeline.databases.mysql.session import OFFERED
 from cdc_pipeline.databases.target import STAGE_GROUP, WHOLE, Target
 from cdc_pipeline.errors import LoadRefused, StatementFailed
 from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
@@ -28,6 +25,11 @@ DUPLICATE = 1062
 class MySqlTarget(MySqlDatabase, Target):
     state_schema = None
     state_prefix = "_cdc_pipeline_"
+
+    def session_options(self) -> dict[str, Any]:
+        """A server takes LOAD DATA LOCAL only of a client that has said at its login that it can. What it then gets is
+        the matter of session.py."""
+        return {**super().session_options(), "local_infile": True}
 
     def target_checks(self, tables: Sequence[TableId]) -> list[Check]:
         user, checks = self.url.username, []
@@ -54,23 +56,16 @@ class MySqlTarget(MySqlDatabase, Target):
     ) -> int:
         if not self._bulk_allowed(connection):
             return frames.load(connection, table, columns, file)
-        with ExitStack() as stack:
-            # The driver opens a file by name, and any descriptor has one: a pipe's, or a spooled batch of events'.
-            try:
-                descriptor = file.fileno()
-            except UnsupportedOperation:
-                spool = stack.enter_context(tempfile.TemporaryFile())
-                shutil.copyfileobj(file, spool, copy_text.CHUNK_BYTES)
-                spool.seek(0)
-                descriptor = spool.fileno()
-            return self._load_data(connection, table, columns, f"/dev/fd/{descriptor}")
+        return self._load_data(connection, table, columns, file)
 
     def _load_data(
-        self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], name: str
+        self, connection: Connection, table: TableId, columns: Sequence[tuple[str, ColumnType]], file: BinaryIO
     ) -> int:
         """LOCAL turns errors into warnings, as INSERT IGNORE does: a warning here is a value that was changed."""
+        session: Any = connection.connection.driver_connection
         try:
-            loaded = connection.exec_driver_sql(load_data(self.dialect, table, columns, name)).rowcount
+            with session.offering(file):
+                loaded = connection.exec_driver_sql(load_data(self.dialect, table, columns, OFFERED)).rowcount
         except StatementFailed as error:
             raise self._refused(str(error.fields["reason"]), table) or error from error
         warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 3").all()
