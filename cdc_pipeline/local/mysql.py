@@ -8,6 +8,7 @@ import pymysql
 
 from cdc_pipeline.errors import LocalStackError
 from cdc_pipeline.local import downloads, processes
+from cdc_pipeline.local.cache import empty_draft
 from cdc_pipeline.local.ports import LOOPBACK
 from cdc_pipeline.local.site import Site, password_of, unprivileged_account, write_private
 
@@ -36,7 +37,7 @@ class MySql:
         if (files / "data").exists():
             return
         site.report(f"{self.name}: making a new data directory")
-        draft = downloads.empty_draft(files / "data")
+        draft = empty_draft(files / "data")
         processes.run(site, self._initialize(site, draft), account, environment)
         draft.rename(files / "data")
 

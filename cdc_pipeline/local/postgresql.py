@@ -8,6 +8,7 @@ import psycopg2
 
 from cdc_pipeline.errors import LocalStackError
 from cdc_pipeline.local import downloads, processes
+from cdc_pipeline.local.cache import empty_draft
 from cdc_pipeline.local.ports import LOOPBACK
 from cdc_pipeline.local.site import Site, password_of, unprivileged_account, write_private
 
@@ -27,7 +28,7 @@ class PostgreSql:
         if (files / "data").exists():
             return
         site.report("postgresql: making a new data directory")
-        draft = downloads.empty_draft(files / "data")
+        draft = empty_draft(files / "data")
         password_file = files / "password"
         write_private(password_file, password, owner=account)
         command = [
