@@ -17,7 +17,8 @@ from pathlib import Path
 import bench
 from sqlalchemy.engine import URL
 
-from cdc_pipeline.local import downloads, stack
+from cdc_pipeline.local import programs, stack, versions
+from cdc_pipeline.local.programs import Programs
 
 TABLE = "orders"
 SCRIPTS = Path(__file__).with_name("peer_scripts")
@@ -99,20 +100,21 @@ def address(url: URL) -> str:
 
 
 @cache
-def _mariadb() -> tuple[Path, str]:
-    folder, environment = downloads.mariadb(stack.silent)
-    return folder / "bin", "".join(f"{name}={value} " for name, value in environment.items())
+def _of(kind: str) -> Programs:
+    """The programs of the default one of these servers."""
+    return programs.of(kind, versions.DEFAULTS[kind][0], stack.silent)
 
 
 def _mysql(url: URL, options: str, program: str = "mariadb") -> str:
     """The client of the embedded MariaDB: no package brings MySQL's own."""
-    folder, environment = _mariadb()
+    mariadb = _of("mariadb")
+    environment = "".join(f"{name}={value} " for name, value in mariadb.environment.items())
     login = f"--host={url.host} --port={url.port} --user={url.username} --skip-ssl"
-    return f"{environment}{folder / program} {login} {options}"
+    return f"{environment}{mariadb.find(program)} {login} {options}"
 
 
 def _psql(url: URL, sql: str) -> str:
-    program = downloads.postgresql_binary("psql", stack.silent)
+    program = _of("postgresql").find("psql")
     place = f"host={url.host} port={url.port} user={url.username} dbname={url.database}"
     return f'{program} --no-psqlrc --quiet --dbname="{place}" --command="{sql}"'
 

@@ -64,7 +64,7 @@ class Worker(Connect):
 def worker(endpoints: bench.Endpoints) -> Iterator[tuple[ConnectApi, site.Site]]:
     home = bench.PROJECT / ".local" / "bench"
     broker = int((endpoints.kafka or "").rpartition(":")[2])
-    place, server = site.Site(home, Connect.name, {"kafka": broker, Connect.name: ports.find_free()}, silent), Worker()
+    place, server = site.Site(home, Connect.kind, {"kafka": broker, Connect.kind: ports.find_free()}, silent), Worker()
     server.prepare(place)
     try:
         server.start(place)

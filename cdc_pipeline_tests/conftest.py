@@ -46,7 +46,7 @@ def stack_with_mariadb(servers: Servers) -> local_stack.Endpoints:
 
 @pytest.fixture
 def scenario(servers: Servers, tmp_path: Path) -> Iterator[MakeScenario]:
-    """Makes scenarios: `scenario("mysql", "postgresql")`. Everything they made is removed afterwards."""
+    """Makes scenarios: `scenario("mysql", "postgresql-14")`. Everything they made is removed afterwards."""
     made: list[Scenario] = []
 
     def make(source: str = "mysql", target: str = "postgresql") -> Scenario:

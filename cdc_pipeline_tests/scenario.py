@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from cdc_pipeline.config import ReplicationConfig, load_replication
 from cdc_pipeline.databases.mysql.database import unverified_tls
+from cdc_pipeline.local import names
 from cdc_pipeline.local.stack import Endpoints
 from cdc_pipeline.model import Comparison
 from cdc_pipeline.replication import Replication
@@ -33,14 +34,15 @@ class Scenario:
         self.number = number
         self.name = f"r{self.number}"
         self.folder = folder
-        self.kinds = {"source": source, "target": target}
+        self.servers = {"source": source, "target": target}
+        self.kinds = {role: names.parse(server).kind for role, server in self.servers.items()}
         self.databases = {role: f"{role}_{self.number}" for role in self.kinds}
         self.urls = {role: self._create_database(role) for role in self.kinds}
         self.engines: dict[str, Engine] = {}
         self.overrides: dict[str, Any] = {}
 
     def _create_database(self, role: str) -> str:
-        admin = make_url(getattr(self.stack, self.kinds[role]))
+        admin = make_url(self.stack.of(self.servers[role]) or "")
         with engine_of(admin).connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {self.databases[role]}")
         return admin.set(database=self.databases[role]).render_as_string(hide_password=False)
@@ -107,7 +109,7 @@ class Scenario:
         for path in self.folder.glob("*.yaml"):
             Replication(load_replication(path)).teardown()
         for role in self.kinds:
-            admin = make_url(getattr(self.stack, self.kinds[role]))
+            admin = make_url(self.stack.of(self.servers[role]) or "")
             with engine_of(admin).connect() as connection:
                 force = " WITH (FORCE)" if self.kinds[role] == "postgresql" else ""
                 connection.exec_driver_sql(f"DROP DATABASE {self.databases[role]}{force}")

@@ -47,7 +47,7 @@ class Servers:
         """End those that any process of this run has started."""
         names = set(self._started.read_text().split()) if self._started.exists() else set()
         if names:
-            local_stack.down(self.home, servers=[name for name in local_stack.SERVERS if name in names])
+            local_stack.down(self.home, servers=[name for name in local_stack.known(self.home) if name in names])
 
     def next_number(self) -> int:
         """One that no test has ever had with these servers, in whatever process."""
@@ -59,7 +59,8 @@ class Servers:
         return number
 
     def _running(self) -> set[str]:
-        return {name for name in local_stack.SERVERS if processes.running(local_stack.site_of(self.home, name))}
+        known = local_stack.known(self.home)
+        return {name for name in known if processes.running(local_stack.site_of(self.home, name))}
 
     # -- hooks of pytest ---------------------------------------------------------------------------------------------
 

@@ -119,7 +119,7 @@ class Demo:
 
     def _start_servers(self) -> Servers:
         """The stack; what of it ran before is left running at the end, also if it is slow to answer just now."""
-        before = {name for name in stack.SERVERS if processes.running(stack.site_of(self.home, name))}
+        before = {name for name in stack.known(self.home) if processes.running(stack.site_of(self.home, name))}
         if not self.wishes.keep_stack:
             self.clean_up.callback(self._end_servers, before)
         if not before.issuperset(stack.DEFAULT):
@@ -129,12 +129,7 @@ class Demo:
         return servers
 
     def _end_servers(self, before: set[str]) -> None:
-        if not before:
-            stack.down(self.home, self.say)
-            return
-        for name, server in reversed(stack.SERVERS.items()):
-            if name not in before and server.stop(stack.site_of(self.home, name, self.say)):
-                self.say(f"{name}: ended")
+        stack.down(self.home, self.say, [name for name in stack.known(self.home) if name not in before])
 
     def _make_shop(self, servers: Servers) -> Replication:
         self.say("Removing what an earlier demo left, and filling the shop")

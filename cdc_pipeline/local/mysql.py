@@ -1,4 +1,4 @@
-"""MySQL 8 with everything Debezium asks of a source: GTIDs, row images, full row metadata."""
+"""MySQL with everything Debezium asks of a source: GTIDs, row images, full row metadata."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 import pymysql
 
 from cdc_pipeline.errors import LocalStackError
-from cdc_pipeline.local import downloads, processes
+from cdc_pipeline.local import processes
 from cdc_pipeline.local.cache import empty_draft
 from cdc_pipeline.local.ports import LOOPBACK
+from cdc_pipeline.local.programs import Programs
+from cdc_pipeline.local.server import Server
 from cdc_pipeline.local.site import Site, password_of, unprivileged_account, write_private
 
 _ACCESS_DENIED = 1045
 
 
-class MySql:
+class MySql(Server):
     """A server on TCP only; `root` logs in with the generated password.
 
     Logins stay with MySQL's default, caching_sha2_password: PyMySQL, Connector/Python (C and pure) and Debezium
@@ -23,22 +25,21 @@ class MySql:
     `driver.allowPublicKeyRetrieval=true`.
     """
 
-    name = "mysql"
-    needs: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ("mysql",)
+    kind = "mysql"
     driver = "mysql+pymysql"
+    program = "mysqld"
 
     def prepare(self, site: Site) -> None:
         """Make the data directory, whole or not at all."""
         account = unprivileged_account()
         files = site.make_files(account)
         password_of(site.home, self.name)
-        _, environment = self._server(site)
+        programs = self.programs(site)
         if (files / "data").exists():
             return
         site.report(f"{self.name}: making a new data directory")
         draft = empty_draft(files / "data")
-        processes.run(site, self._initialize(site, draft), account, environment)
+        processes.run(site, self._initialize(site, programs, draft), account, programs.environment)
         draft.rename(files / "data")
 
     def start(self, site: Site) -> None:
@@ -48,15 +49,14 @@ class MySql:
         connection: there is no moment at which one gets in without.
         """
         account = unprivileged_account()
-        server, environment = self._server(site)
+        programs = self.programs(site)
         password = password_of(site.home, self.name)
         init_file = site.files / "login.sql"
         statements = f"SET sql_log_bin = 0;\nALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';\n"
         write_private(init_file, statements, owner=account)
-        data = site.files / "data"
-        command = [server, *self._options(site), f"--datadir={data}", f"--init-file={init_file}"]
+        command = [*self._command(site, programs, site.files / "data"), f"--init-file={init_file}"]
         try:
-            processes.spawn(site, command, account, environment)
+            processes.spawn(site, command, account, programs.environment)
             processes.wait_until_ready(site, lambda: self.answers(site))
         finally:
             init_file.unlink()  # the server has read it, or is gone
@@ -81,19 +81,18 @@ class MySql:
     def url(self, site: Site) -> str:
         return f"{self.driver}://root:{password_of(site.home, self.name)}@{LOOPBACK}:{site.port}/"
 
-    def stop(self, site: Site) -> bool:
-        return processes.end(site)
-
-    def _server(self, site: Site) -> tuple[Path, dict[str, str]]:
-        """The server's program and its environment, downloaded if need be."""
-        return downloads.mysqld(site.report)
-
-    def _initialize(self, site: Site, data: Path) -> list[str | Path]:
+    def _initialize(self, site: Site, programs: Programs, data: Path) -> list[str | Path]:
         """The command that makes a data directory."""
-        return [self._server(site)[0], *self._options(site), f"--datadir={data}", "--initialize-insecure"]
+        return [*self._command(site, programs, data), "--initialize-insecure"]
+
+    def _command(self, site: Site, programs: Programs, data: Path) -> list[str | Path]:
+        """The server with all its options; of those that are given twice the last one counts."""
+        asked = [f"--{option}" for option in self.asked.options]
+        own = self._own_options(programs)
+        return [programs.find(self.program), *self._options(site), *own, *asked, f"--datadir={data}"]
 
     def _options(self, site: Site) -> list[str]:
-        """What both MySQL and MariaDB take, and then what this one does."""
+        """What both MySQL and MariaDB take."""
         temporary = site.files / "tmp"
         if not temporary.exists():
             temporary.mkdir(mode=0o1777)
@@ -117,12 +116,12 @@ class MySql:
             "--innodb-buffer-pool-size=256M",
             "--innodb-flush-log-at-trx-commit=2",  # survives kill -9, may lose a second at a power cut
             "--performance-schema=OFF",  # 200 MB of memory and a second of start-up
-            *self._own_options(),
         ]
 
-    def _own_options(self) -> list[str]:
+    def _own_options(self, programs: Programs) -> list[str]:
+        """What this one takes."""
         return [
-            "--mysqlx=0",  # would listen on a port of its own
+            "--mysqlx=OFF",  # would listen on a port of its own
             "--gtid-mode=ON",
             "--enforce-gtid-consistency=ON",
         ]

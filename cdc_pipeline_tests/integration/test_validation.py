@@ -17,9 +17,10 @@ from sqlalchemy.engine import make_url
 from cdc_pipeline.capture.connect_api import ConnectApi
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.errors import ConnectRefused
-from cdc_pipeline.local import downloads, ports, processes
+from cdc_pipeline.local import ports, processes
 from cdc_pipeline.local.mysql import MySql
 from cdc_pipeline.local.postgresql import PostgreSql
+from cdc_pipeline.local.programs import Programs
 from cdc_pipeline.local.site import Site, unprivileged_account
 from cdc_pipeline.local.stack import Endpoints, silent
 from cdc_pipeline.parts import Parts
@@ -389,7 +390,7 @@ def private_postgresql(private_home: Path) -> Iterator[Callable[..., str]]:
     server = PostgreSql()
     site = Site(private_home, server.name, {server.name: ports.find_free()}, silent)
     server.prepare(site)
-    program = downloads.postgresql_binary("postgres", silent)
+    program = server.programs(site).find("postgres")
 
     def start(**settings: str) -> str:
         server.stop(site)
@@ -410,16 +411,17 @@ class MySqlWith(MySql):
     """A MySQL with settings of the test's own; of two options the last one counts."""
 
     def __init__(self, *options: str) -> None:
+        super().__init__()
         self.options = options
 
-    def _options(self, site: Site) -> list[str]:
-        return [*super()._options(site), *self.options]
+    def _own_options(self, programs: Programs) -> list[str]:
+        return [*super()._own_options(programs), *self.options]
 
 
 @pytest.fixture(scope="module")
 def private_mysql(private_home: Path) -> Iterator[Callable[..., str]]:
     """Starts a MySQL with these options; the one before is ended. Returns its URL."""
-    site = Site(private_home, MySql.name, {MySql.name: ports.find_free()}, silent)
+    site = Site(private_home, MySql.kind, {MySql.kind: ports.find_free()}, silent)
     MySql().prepare(site)
 
     def start(*options: str) -> str:

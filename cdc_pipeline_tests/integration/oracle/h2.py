@@ -196,7 +196,7 @@ def _prepare_database(port: int) -> None:
 @contextmanager
 def h2(folder: Path) -> Iterator[H2Target]:
     """A server of its own, with an empty database."""
-    jars = downloads._cached("h2", lambda draft: downloads._maven("copy@h2", draft, silent), silent)
+    jars = downloads.cached("h2", silent, {}, goal="copy")
     port = ports.find_free(())
     command = [downloads.java(silent), "-Xmx128m", "-Duser.timezone=UTC", f"-Dh2.bindAddress={ports.LOOPBACK}",
                "-cp", str(next(jars.glob("h2-*.jar"))), "org.h2.tools.Server",

@@ -9,7 +9,7 @@ import pytest
 from cdc_pipeline.local import downloads
 
 POM = Path(downloads.__file__).with_name("pom.xml").read_text()
-FOLDERS = ("kafka", "plugins", "mysql", "mariadb", "postgresql-18")
+FOLDERS = ("kafka", "plugins", "mysql", "mariadb", "postgresql")
 
 
 def fingerprints(monkeypatch: pytest.MonkeyPatch, folder: Path, pom: str) -> dict[str, str]:
@@ -21,13 +21,13 @@ def fingerprints(monkeypatch: pytest.MonkeyPatch, folder: Path, pom: str) -> dic
 @pytest.mark.parametrize(
     ("old", "new", "changed"),
     [
-        ("<version>11.4.5</version>", "<version>11.4.6</version>", {"mariadb"}),
-        ("<version>0.6</version>", "<version>0.7</version>", {"mysql"}),
+        ("<includes>**/linux/**<", "<includes>**/linux64/**<", {"mariadb"}),
+        ("mysql-Linux-amd64.tar.gz", "mysql-Linux-x86_64.tar.gz", {"mysql"}),
         ("<kafka.version>4.3.0<", "<kafka.version>4.4.0<", set(FOLDERS)),  # properties may matter to each
         ("Every Java artifact", "Each Java artifact", set()),  # a comment
     ],
 )
-def test_a_changed_version_fetches_its_own_folder_anew(
+def test_a_changed_line_fetches_its_own_folder_anew(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str, changed: set[str]
 ) -> None:
     before = fingerprints(monkeypatch, tmp_path, POM)
