@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cdc_pipeline.local.mysql import MySql
+from cdc_pipeline.local.mysql import MySql, where_its_files_are
 from cdc_pipeline.local.programs import Programs
 from cdc_pipeline.local.site import Site
 
@@ -35,4 +35,5 @@ class MariaDb(MySql):
             "--gtid-strict-mode=ON",  # the numbers of a domain only grow
             "--loose-binlog-legacy-event-pos=ON",  # each event has a place in the log; before 11.4 it always had
             "--skip-ssl",  # a key made anew takes four seconds at each start, and nothing leaves this machine
+            *where_its_files_are(programs.base, programs.base / "share" / "mariadb"),
         ]

@@ -124,4 +124,17 @@ class MySql(Server):
             "--mysqlx=OFF",  # would listen on a port of its own
             "--gtid-mode=ON",
             "--enforce-gtid-consistency=ON",
+            *where_its_files_are(programs.base, programs.base / "share" / "mysql"),
         ]
+
+
+def where_its_files_are(base: Path, share: Path) -> list[str]:
+    """For a server that was made for /usr and is somewhere else; the others look beside themselves."""
+    if not share.exists():
+        return []
+    return [
+        f"--lc-messages-dir={share}",
+        f"--character-sets-dir={share / 'charsets'}",
+        f"--plugin-dir={base / 'lib' / 'mysql' / 'plugin'}",
+        "--secure-file-priv=",
+    ]

