@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from cdc_pipeline.local import stack as local_stack
+from cdc_pipeline_tests.part import Part, add_options
 from cdc_pipeline_tests.scenario import MakeScenario, Scenario
 from cdc_pipeline_tests.servers import Servers, servers_of
 from cdc_pipeline_tests.turns import Turns
@@ -20,11 +21,16 @@ settings.load_profile("unhurried")
 SERVERS = pytest.StashKey[Servers]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     servers = servers_of(config)
     config.stash[SERVERS] = servers
     config.pluginmanager.register(servers)
     config.pluginmanager.register(Turns(servers.home / "tests"))
+    config.pluginmanager.register(Part(config))
 
 
 @pytest.fixture(scope="session")
