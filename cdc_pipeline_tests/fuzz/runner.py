@@ -1,0 +1,113 @@
+"""Runs a plan against real servers and has it judged."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cdc_pipeline_tests.fuzz import contents
+from cdc_pipeline_tests.fuzz.acts import ACTS, catch_up, start
+from cdc_pipeline_tests.fuzz.judge import Evidence, Finding, judge
+from cdc_pipeline_tests.fuzz.plan import SQL, Plan, Step, creation
+from cdc_pipeline_tests.fuzz.servers import Refused
+from cdc_pipeline_tests.fuzz.world import World, world
+
+
+@dataclass
+class Result:
+    """What a run of a plan came to."""
+
+    plan: Plan
+    findings: list[Finding] = field(default_factory=list)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    compared: int = 0  # tables
+    rows: int = 0  # of the source, in them
+    log: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run(plan: Plan, tree: Path, urls: dict[str, str], losses: Mapping[str, str] | None = None) -> Result:
+    """`losses` says which features bring about a difference that is documented, and which that is."""
+    began = time.monotonic()
+    with world(plan, tree, urls) as here:
+        evidence = Evidence(plan.source)
+        _create(here)
+        for step in plan.steps:
+            if not _do(here, step, evidence):
+                break
+        _finish(here, evidence)
+        explained = {
+            table: loss
+            for table in evidence.sources
+            for feature, loss in (losses or {}).items()
+            if feature in plan.features_of(table)
+        }
+        findings = [
+            replace(finding, features=plan.features_of(finding.table) if finding.table else plan.features)
+            for finding in judge(evidence, explained)
+        ]
+        log = here.log
+    compared = [table for name, table in evidence.sources.items() if name in evidence.targets]
+    rows = sum(len(table.rows) for table in compared)
+    return Result(plan, findings, evidence.refused, len(compared), rows, log, time.monotonic() - began)
+
+
+def _create(here: World) -> None:
+    """The tables that are there before the start. One that the server refuses does not take part."""
+    for table in here.plan.tables:
+        here.log.append(f"-- create {table.name} {', '.join(table.features)}")
+        statements = list(creation(here.plan.source, table))
+        if not here.run(statements[0]):
+            here.listed.remove(table.name)
+            continue
+        for statement in statements[1:]:
+            here.run(statement)
+    here.write_file()
+
+
+def _do(here: World, step: Step, evidence: Evidence) -> bool:
+    """Whether the plan goes on: not, where a stop that was not to be expected has ended it."""
+    here.log.append(f"-- {step.does} {' '.join(step.arguments)} [{step.feature}]")
+    if step.does == SQL:
+        for statement in step.statements:
+            here.run(statement, step.role, step.session)
+        return True
+    return ACTS[step.does](here, evidence, *step.arguments)
+
+
+def _finish(here: World, evidence: Evidence) -> None:
+    """Everything is brought back, and what was written is waited for; then both sides are read."""
+    here.lose_sessions()
+    if not evidence.stopped:
+        if not here.started:
+            start(here, evidence)
+        if here.listed and not evidence.stopped:
+            catch_up(here, evidence)
+    here.product.end_all()
+    said = here.product.run("status", "--json")
+    evidence.status = _json(said.output)
+    _read(here, evidence)
+
+
+def _json(text: str) -> dict:
+    """The last JSON object in what a command printed."""
+    found = re.search(r"^\{.*^\}", text, re.DOTALL | re.MULTILINE)
+    return json.loads(found[0]) if found else {}
+
+
+def _read(here: World, evidence: Evidence) -> None:
+    with here.judges_session("source") as source, here.judges_session("target") as target:
+        names = contents.tables(here.plan.source, source)
+        for name in sorted(names if here.plan.pattern else names & set(here.listed)):
+            evidence.sources[name] = contents.read(here.plan.source, source, name)
+            try:
+                evidence.targets[name] = contents.read(here.plan.target, target, here.target_table(name))
+            except Refused as error:
+                here.log.append(f"target of {name}: {error}")
+
+
+Runner = Callable[[Plan], Result]
