@@ -59,11 +59,12 @@ def main() -> int:
         return 0
     product = Product(asked.product.resolve())
     urls = product.endpoints()
+    losses = {name: each.loss for name, each in INVENTORY.items() if each.loss}
     failed = []
     while seeds:
         seed = seeds.pop(0)
         plan = from_json(asked.plan.read_text()) if asked.plan else make(seed, steering)
-        result = run(plan, product.tree, urls)
+        result = run(plan, product, urls, losses)
         report(result)
         if asked.log:
             print("\n".join(f"    {line}" for line in result.log))
@@ -71,6 +72,7 @@ def main() -> int:
             failed.append(seed)
         if deadline and not seeds and time.monotonic() < deadline:
             seeds.append(seed + 1)
+    product.close()
     print(f"failed: {failed}" if failed else "all equal, or told")
     return 1 if failed else 0
 

@@ -73,8 +73,10 @@ class Draft:
             return ((self.key[0].name, "0"),) if self.key else ()
         return self.random.choice(self.rows)
 
-    def update(self, where: Pairs | None = None) -> Update:
-        writable = [each for each in self.values if each.column.written] or self.values
+    def update(self, where: Pairs | None = None) -> Update | Insert:
+        writable = [each for each in self.values if each.column.written]
+        if not writable:
+            return self.insert()
         chosen = self.random.sample(writable, self.random.randint(1, min(2, len(writable))))
         sets = tuple((each.column.name, self.literal(each)) for each in chosen)
         return Update(self.name, sets, self.some_row() if where is None else where)

@@ -50,6 +50,7 @@ class Evidence:
     status: Mapping[str, Any] = field(default_factory=dict)
     outcomes: list[Any] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()  # tables that were copied, and are in the source no more
     stopped: str = ""  # what ended the run before its end, as the product said it
 
 
@@ -117,6 +118,10 @@ def judge(evidence: Evidence, losses: Mapping[str, str]) -> list[Finding]:
         )  # fmt: skip
         if difference is not None and not told.get(table) and not evidence.stopped:
             findings.append(Finding("silent", table, difference.detail))
+    missing = [] if evidence.stopped else [table for table in evidence.gone if not told.get(table)]
+    findings += [
+        Finding("silent", table, "it is gone from the source, and status does not say so") for table in missing
+    ]
     return findings
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cdc_pipeline_tests.fuzz.draft import Draft, Values
 from cdc_pipeline_tests.fuzz.features import Feature, Steering, weighted
-from cdc_pipeline_tests.fuzz.plan import SQL, Statement, Step
+from cdc_pipeline_tests.fuzz.plan import SQL, Clause, Column, Raw, Statement, Step, Table
 
 _COLUMNS = (2, 5)
 _MODIFIED = 0.5  # of the columns
@@ -15,16 +17,18 @@ _MODIFIED = 0.5  # of the columns
 
 @dataclass
 class Maker:
-    """What features work on. `before` happens before the start; each of `blocks` in its own order after it."""
+    """What features work on. `prelude` happens before the tables are made, `before` before the start; each of `blocks`
+    in its own order after it."""
 
     seed: int
     steering: Steering
     random: random.Random
     tables: list[Draft] = field(default_factory=list)
-    settings: list[Step] = field(default_factory=list)
+    prelude: list[Step] = field(default_factory=list)
     rows: list[Step] = field(default_factory=list)
     before: list[Step] = field(default_factory=list)
     blocks: list[list[Step]] = field(default_factory=list)
+    made: dict[str, Table] = field(default_factory=dict)  # as they are created; a draft follows what is altered
     file: dict[str, str] = field(default_factory=dict)
     pattern: bool = False
     _sessions: int = 0
@@ -55,22 +59,52 @@ class Maker:
     def block(self, *steps: Step) -> None:
         self.blocks.append(list(steps))
 
+    def require(self, feature: str, *statements: str) -> None:
+        """Statements that come before all tables, each once."""
+        known = [statement for step in self.prelude for statement in step.statements]
+        self.prelude += [self.sql(feature, Raw(each)) for each in statements if Raw(each) not in known]
+
+    def does(self, feature: str, *statements: Statement, session: str = "main") -> None:
+        """A block of one step."""
+        self.block(self.sql(feature, *statements, session=session))
+
     # -- tables -----------------------------------------------------------------------------------------------------
 
     def pick(self, group: str) -> Feature:
         return weighted(self.random, self.steering.of(group))
 
-    def new_table(self, name: str | None = None, *, key: Feature | None = None, columns: int | None = None) -> Draft:
-        """A table with a key, some columns and some rows."""
+    def settle(self) -> None:
+        """What drafts are now is what is created: later changes of them are steps."""
+        for draft in self.tables:
+            self.made.setdefault(draft.name, draft.table())
+
+    def new_table(self) -> Draft:
+        """A table of any kind: what it is called, its key, its columns."""
         draft = Draft(f"t{len(self.tables)}", self.random)
-        self.tables.append(draft)
-        if name is None:
-            self._use(draft, self.pick("name"))
-        else:
-            draft.name = name
-        self._use(draft, key or self.pick("key"))
-        for number in range(columns or self.random.randint(*_COLUMNS)):
+        for group in ("name", "key"):
+            chosen = self.pick(group)
+            chosen.makes(self, draft)
+            draft.features.add(chosen.name)
+        for number in range(self.random.randint(*_COLUMNS)):
             self.add_column(draft, f"c{number}")
+        self.tables.append(draft)
+        return draft
+
+    def plain_table(self, feature: str, *columns: tuple[str, str, Sequence[str]], rows: int = 5, **key: Any) -> Draft:
+        """A table with an INT key for a feature that needs one of its own. `columns` are names, declarations and
+        literals."""
+        draft = Draft(f"{feature}{len(self.tables)}", self.random, features={feature})
+        draft.key = [Column("id", "INT NOT NULL", nullable=False)]
+        draft.values = [
+            Values(Column(name, declared, nullable="NOT NULL" not in declared), literals, 0.0)
+            for name, declared, literals in columns
+        ]
+        for name, value in key.items():
+            setattr(draft, name, value)
+        self.tables.append(draft)
+        self.settle()
+        if rows:
+            self.fill(draft, rows)
         return draft
 
     def add_column(self, draft: Draft, name: str, of: Feature | None = None) -> Values:
@@ -87,14 +121,25 @@ class Maker:
         draft.values.append(values)
         return values
 
-    def _use(self, draft: Draft, feature: Feature) -> None:
-        feature.makes(self, draft)
-        draft.features.add(feature.name)
-
     def fill(self, draft: Draft, count: int) -> None:
         """Rows that are there before the start. Each has a statement of its own: a server may refuse one."""
         self.rows.append(self.sql("rows", *(draft.insert() for _ in range(count))))
 
     def some_table(self, *, keyed: bool = False) -> Draft:
         found = [draft for draft in self.tables if draft.has_key or not keyed]
-        return self.random.choice(found) if found else self.new_table()
+        return self.random.choice(found or self.tables)
+
+    def full_identity(self, draft: Draft) -> None:
+        """PostgreSQL tells the whole row only where it is asked to."""
+        if self.source == "postgresql":
+            draft.after.append(Clause("ALTER TABLE «table» REPLICA IDENTITY FULL"))
+
+
+def alter(draft: Draft, sql: str, *names: str, columns: tuple[str, ...] = ()) -> Raw:
+    """ALTER TABLE of this table; `names` stand in it as «1», «2»."""
+    return Raw(f"ALTER TABLE «0» {sql}", (draft.name, *names), (draft.name,), columns)
+
+
+def raw(draft: Draft, sql: str, *names: str, columns: tuple[str, ...] = ()) -> Raw:
+    """Any statement about this table, which stands in it as «0»."""
+    return Raw(sql, (draft.name, *names), (draft.name,), columns)

@@ -1,7 +1,7 @@
 """What a seed gives: tables and steps as data. Nothing here chooses, runs or judges anything.
 
 Names are written unquoted, values as literals of the source's SQL. `SOURCE` and `TARGET` in a raw statement stand for
-the quoted names of the two databases, which only a run knows.
+the quoted names of the two databases, `RUN` for a number that no other run has: only a run knows them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-SOURCE, TARGET = "⟨source⟩", "⟨target⟩"
+SOURCE, TARGET, RUN = "⟨source⟩", "⟨target⟩", "⟨run⟩"
 SQL = "sql"
 START = "start"
 
@@ -126,24 +126,28 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """`file` are top-level keys of the replication's file; `listed` says which tables it names (empty: a pattern)."""
+    """`prelude` comes before the tables, `steps` behind them. `file` are top-level keys of the replication's file. Its
+    tables are named one by one or, with `pattern`, are all that there are."""
 
     seed: int
     source: str
     target: str
     tables: tuple[Table, ...]
     steps: tuple[Step, ...]
+    prelude: tuple[Step, ...] = ()
     file: Pairs = ()
     pattern: bool = False
 
     @property
     def features(self) -> tuple[str, ...]:
-        return tuple(sorted({*(f for t in self.tables for f in t.features), *(s.feature for s in self.steps)}))
+        steps = (*self.prelude, *self.steps)
+        return tuple(sorted({*(f for t in self.tables for f in t.features), *(s.feature for s in steps)}))
 
     def features_of(self, table: str) -> tuple[str, ...]:
         """What was done with this table, and what was done with all of them."""
         mine = {f for t in self.tables if t.name == table for f in t.features}
-        return tuple(sorted(mine | {s.feature for s in self.steps if not s.tables or table in s.tables}))
+        steps = (*self.prelude, *self.steps)
+        return tuple(sorted(mine | {s.feature for s in steps if not s.tables or table in s.tables}))
 
     def with_steps(self, steps: tuple[Step, ...]) -> Plan:
         return replace(self, steps=steps)
@@ -174,6 +178,7 @@ def _made(cls: Any, values: dict[str, Any]) -> Any:
 _ELEMENTS: dict[tuple[str, str], Any] = {
     ("Plan", "tables"): Table,
     ("Plan", "steps"): Step,
+    ("Plan", "prelude"): Step,
     ("Table", "columns"): Column,
     ("Table", "clauses"): Clause,
     ("Table", "after"): Clause,

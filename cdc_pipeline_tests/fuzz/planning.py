@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cdc_pipeline_tests.fuzz import inventory  # noqa: F401
 from cdc_pipeline_tests.fuzz.features import Feature, Steering, weighted
 from cdc_pipeline_tests.fuzz.maker import Maker
-from cdc_pipeline_tests.fuzz.plan import START, Pairs, Plan, Step
+from cdc_pipeline_tests.fuzz.plan import SQL, START, Pairs, Plan, Raw, Step
 
 _TABLES, _ROWS, _BLOCKS = (2, 4), (3, 12), (4, 8)
 
@@ -23,14 +23,17 @@ def make(seed: int, steering: Steering) -> Plan:
         each.makes(maker)
     for draft in maker.tables:
         maker.fill(draft, maker.random.randint(*_ROWS))
+    maker.settle()
     for group, share in (("row", 0.5), ("setting", 0.5)):
         for each in _some(maker, group, share):
             each.makes(maker)
     for each in _blocks(maker):
         each.makes(maker)
-    steps = [*maker.settings, *maker.rows, *maker.before, maker.act("start", START), *_merged(maker)]
-    tables = tuple(draft.table() for draft in maker.tables)
-    return Plan(seed, maker.source, maker.target, tables, tuple(steps), _pairs(maker.file), maker.pattern)
+    steps = [*maker.rows, *maker.before, maker.act("start", START), *_merged(maker)]
+    tables = tuple(maker.made.values())
+    return Plan(
+        seed, maker.source, maker.target, tables, tuple(steps), tuple(maker.prelude), _pairs(maker.file), maker.pattern
+    )
 
 
 def _pairs(values: dict[str, str]) -> Pairs:
@@ -58,13 +61,22 @@ def _blocks(maker: Maker) -> Sequence[Feature]:
 
 
 def _merged(maker: Maker) -> list[Step]:
-    """The blocks one after the other, but some of them begin while another one is at work."""
+    """The blocks one after the other, but some of them begin while another one is at work. No transaction is open while
+    an act happens, unless its own block says so: many wait for it, and rightly."""
     merged: list[Step] = []
     for block in maker.blocks:
         if len(block) > 1 and merged and maker.chance(0.2):
-            at = maker.random.randrange(len(merged))
+            acts = [number for number, step in enumerate(merged, 1) if step.does != SQL]
+            first = acts[-1] if acts and _is_open(block[0]) else 0
+            at = maker.random.randint(first, len(merged))
             merged[at:at] = block[:1]
             merged += block[1:]
         else:
             merged += block
     return merged
+
+
+def _is_open(step: Step) -> bool:
+    """Whether it begins a transaction and does not end it."""
+    texts = [statement.sql for statement in step.statements if isinstance(statement, Raw)]
+    return "BEGIN" in texts and not {"COMMIT", "ROLLBACK"} & set(texts)

@@ -1,14 +1,19 @@
-"""The product as its users have it: the command line as processes, and Connect's REST for what operators do there."""
+"""The product as its users have it: its command line as processes, and Connect's REST for what operators do there."""
 
 from __future__ import annotations
 
 import json
 import os
+import queue
+import signal
 import subprocess
 import sys
+import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import requests
@@ -16,6 +21,7 @@ import requests
 WITHIN = 120.0  # seconds, of a command that ends by itself
 GRACE = 30.0
 _LOG_END = 6000
+_ZYGOTE = Path(__file__).with_name("zygote.py")
 
 
 @dataclass(frozen=True)
@@ -35,87 +41,132 @@ class Outcome:
 
 
 @dataclass
+class Command:
+    """One that was begun."""
+
+    arguments: tuple[str, ...]
+    log: Path
+    began: float = field(default_factory=time.monotonic)
+    pid: int = 0
+    code: int | None = None
+    told: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
+
+    def wait(self, within: float) -> bool:
+        """Whether it has ended by then."""
+        deadline = time.monotonic() + within
+        while self.code is None:
+            try:
+                told = self.told.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return False
+            self.pid = told.get("pid", self.pid)
+            self.code = told.get("code")
+        return True
+
+    @property
+    def runs(self) -> bool:
+        return not self.wait(0)
+
+    def send(self, number: signal.Signals) -> None:
+        while not self.pid and self.runs:
+            time.sleep(0.01)
+        if self.runs:
+            os.kill(self.pid, number)
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")[-_LOG_END:] if self.log.exists() else ""
+
+    def outcome(self, *, killed: bool = False) -> Outcome:
+        code = None if killed else self.code
+        return Outcome(self.arguments, code, self.output, time.monotonic() - self.began)
+
+
 class Product:
-    """The tree of it that is tried, with its servers; `home` is where these keep their state."""
+    """The tree of it that is tried, which also has the embedded servers."""
 
-    tree: Path
-    python: str = sys.executable
-    folder: Path = field(default_factory=Path)
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    def __init__(self, tree: Path, python: str = sys.executable) -> None:
+        self.tree = tree
+        self.python = python
+        environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(
+            [python, str(_ZYGOTE)], env=environment, cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._asked: dict[str, Command] = {}
+        threading.Thread(target=self._listen, name="zygote", daemon=True).start()
 
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.tree), "CDC_PIPELINE_REPLICATIONS": str(self.folder)}
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            told = json.loads(line)
+            self._asked[told["id"]].told.put(told)
 
-    def _command(self, arguments: tuple[str, ...]) -> list[str]:
-        return [self.python, "-X", "faulthandler", "-m", "cdc_pipeline.cli", *arguments]
+    def begin(self, log: Path, folder: Path, *arguments: str) -> Command:
+        """A command that has its replications in this folder."""
+        name = uuid.uuid4().hex
+        command = self._asked[name] = Command(arguments, log)
+        environment = {"CDC_PIPELINE_REPLICATIONS": str(folder)}
+        asked = {"id": name, "arguments": arguments, "environment": environment, "log": str(log)}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return command
 
-    def run(self, *arguments: str, within: float = WITHIN) -> Outcome:
-        """A command to its end."""
-        began = time.monotonic()
-        process = subprocess.Popen(
-            self._command(arguments), env=self.environment(), cwd=self.tree, text=True, errors="replace",
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            output, _ = process.communicate(timeout=within)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-            return Outcome(arguments, None, output[-_LOG_END:], time.monotonic() - began)
-        return Outcome(arguments, process.returncode, output[-_LOG_END:], time.monotonic() - began)
+    def run(self, folder: Path, *arguments: str, within: float = WITHIN) -> Outcome:
+        """A command to its end; it is killed, with a word of what each thread was at, if it does not end."""
+        command = self.begin(folder / f"{uuid.uuid4().hex}.log", folder, *arguments)
+        if command.wait(within):
+            return command.outcome()
+        command.send(signal.SIGABRT)
+        command.wait(GRACE)
+        return command.outcome(killed=True)
 
-    def begin(self, name: str, *arguments: str) -> None:
-        """A command that goes on; what it says is in a file of this name."""
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
-                self._command(arguments), env=self.environment(), cwd=self.tree,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+    def end(self, command: Command, *, kill: bool = False) -> Outcome:
+        """End it, by SIGTERM or SIGKILL."""
+        was_running = command.runs
+        command.send(signal.SIGKILL if kill else signal.SIGTERM)
+        if not command.wait(GRACE):
+            command.send(signal.SIGABRT)
+            command.wait(GRACE)
+            return command.outcome(killed=True)
+        if kill and was_running:
+            command.code = 0
+        return command.outcome()
 
-    def end(self, name: str, *, kill: bool = False) -> Outcome | None:
-        """End it, by SIGTERM or SIGKILL; None if it was not begun."""
-        process = self.running.pop(name, None)
-        if process is None:
-            return None
-        was = process.poll()
-        if was is None:
-            process.kill() if kill else process.terminate()
-        try:
-            code: int | None = process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            code = None
-        said = (self.folder / f"{name}.log").read_text(errors="replace")[-_LOG_END:]
-        return Outcome((name,), 0 if kill and was is None else code, said)
-
-    def end_all(self) -> None:
-        for name in list(self.running):
-            self.end(name, kill=True)
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
 
     # -- the embedded servers ---------------------------------------------------------------------------------------
 
     def endpoints(self) -> dict[str, str]:
         """URLs of the servers that run, with passwords."""
-        found = subprocess.run(
-            self._command(("local", "status", "--json")), env=self.environment(), cwd=self.tree, text=True,
-            capture_output=True, check=False,
-        )  # fmt: skip
+        found = self._local("local", "status", "--json")
         return json.loads(found.stdout or "{}")
 
-    def up(self, *servers: str) -> Outcome:
-        return self.run("local", "up", *(word for name in servers for word in ("--with", name)), within=600)
+    def up(self, *servers: str) -> int:
+        return self._local("local", "up", *(word for name in servers for word in ("--with", name))).returncode
 
-    def down(self) -> Outcome:
-        return self.run("local", "down")
+    def down(self) -> int:
+        return self._local("local", "down").returncode
+
+    def _local(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """In a process of its own: servers outlive it."""
+        command = [self.python, "-m", "cdc_pipeline.cli", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(self.tree)}
+        return subprocess.run(
+            command, env=environment, cwd=self.tree, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            check=False,
+        )  # fmt: skip
 
 
 def listening_on(port: int) -> psutil.Process | None:
     """The process that listens on this port of loopback."""
-    for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr:
-            if connection.laddr[1] == port:
-                return psutil.Process(connection.pid)
+    for each in psutil.net_connections("tcp"):
+        address: tuple = each.laddr
+        if each.status == psutil.CONN_LISTEN and each.pid and address and address[1] == port:
+            return psutil.Process(each.pid)
     return None
 
 

@@ -7,12 +7,12 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from cdc_pipeline_tests.fuzz import contents
-from cdc_pipeline_tests.fuzz.acts import ACTS, catch_up, start
+from cdc_pipeline_tests.fuzz.acts import ACTS, catch_up, end_consumer, resume, start
 from cdc_pipeline_tests.fuzz.judge import Evidence, Finding, judge
 from cdc_pipeline_tests.fuzz.plan import SQL, Plan, Step, creation
+from cdc_pipeline_tests.fuzz.product import Product
 from cdc_pipeline_tests.fuzz.servers import Refused
 from cdc_pipeline_tests.fuzz.world import World, world
 
@@ -30,11 +30,14 @@ class Result:
     seconds: float = 0.0
 
 
-def run(plan: Plan, tree: Path, urls: dict[str, str], losses: Mapping[str, str] | None = None) -> Result:
+def run(plan: Plan, product: Product, urls: dict[str, str], losses: Mapping[str, str] | None = None) -> Result:
     """`losses` says which features bring about a difference that is documented, and which that is."""
     began = time.monotonic()
-    with world(plan, tree, urls) as here:
+    with world(plan, product, urls) as here:
         evidence = Evidence(plan.source)
+        for step in plan.prelude:
+            _do(here, step, evidence)
+        here.lose_sessions()  # those that come know what was set for all
         _create(here)
         for step in plan.steps:
             if not _do(here, step, evidence):
@@ -82,14 +85,14 @@ def _do(here: World, step: Step, evidence: Evidence) -> bool:
 def _finish(here: World, evidence: Evidence) -> None:
     """Everything is brought back, and what was written is waited for; then both sides are read."""
     here.lose_sessions()
+    if not evidence.stopped and not here.started:
+        start(here, evidence)
     if not evidence.stopped:
-        if not here.started:
-            start(here, evidence)
-        if here.listed and not evidence.stopped:
-            catch_up(here, evidence)
-    here.product.end_all()
-    said = here.product.run("status", "--json")
-    evidence.status = _json(said.output)
+        resume(here, evidence)
+    end_consumer(here, evidence)
+    if not evidence.stopped:
+        catch_up(here, evidence)
+    evidence.status = _json(here.command("status", "--json").output)
     _read(here, evidence)
 
 
@@ -102,7 +105,8 @@ def _json(text: str) -> dict:
 def _read(here: World, evidence: Evidence) -> None:
     with here.judges_session("source") as source, here.judges_session("target") as target:
         names = contents.tables(here.plan.source, source)
-        for name in sorted(names if here.plan.pattern else names & set(here.listed)):
+        evidence.gone = tuple(name for name in here.listed if name not in names)
+        for name in sorted(names - here.away if here.plan.pattern else names & set(here.listed)):
             evidence.sources[name] = contents.read(here.plan.source, source, name)
             try:
                 evidence.targets[name] = contents.read(here.plan.target, target, here.target_table(name))

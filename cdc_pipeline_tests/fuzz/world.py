@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from cdc_pipeline_tests.fuzz.contents import prepare
-from cdc_pipeline_tests.fuzz.plan import SOURCE, TARGET, Plan, Statement, quote, render
-from cdc_pipeline_tests.fuzz.product import Product
+from cdc_pipeline_tests.fuzz.plan import RUN, SOURCE, TARGET, Plan, Statement, quote, render
+from cdc_pipeline_tests.fuzz.product import Command, Outcome, Product
 from cdc_pipeline_tests.fuzz.servers import Refused, Session, open_session
 
 _DATABASE, _CONFIG = 5, 6
@@ -31,11 +31,16 @@ class World:
 
     plan: Plan
     product: Product
+    folder: Path
     urls: dict[str, str]
     number: int = field(default_factory=_free_number)
     sessions: dict[str, Session] = field(default_factory=dict)
     listed: list[str] = field(default_factory=list)
+    away: set[str] = field(default_factory=set)  # tables that were taken out of it
+    restore: list[tuple[str, str]] = field(default_factory=list)  # statements by role, for the end
+    consumer: Command | None = None
     started: bool = False
+    paused: bool = False
     log: list[str] = field(default_factory=list)
 
     @property
@@ -72,7 +77,7 @@ class World:
         text = statement if isinstance(statement, str) else render(kind, statement)
         for mark, of in ((SOURCE, "source"), (TARGET, "target")):
             text = text.replace(mark, quote(kind, self.databases[of]))
-        return text
+        return text.replace(RUN, str(self.number))
 
     def run(self, statement: Statement | str, role: str = "source", name: str = "main") -> bool:
         """Whether the server took it; what it refuses is noted, and is nobody's failure."""
@@ -93,6 +98,24 @@ class World:
             yield session
         finally:
             session.close()
+
+    # -- the product ------------------------------------------------------------------------------------------------
+
+    def command(self, *arguments: str) -> Outcome:
+        return self.product.run(self.folder, *arguments)
+
+    @property
+    def has_tables(self) -> bool:
+        return bool(self.listed) or self.plan.pattern
+
+    def begin_consumer(self) -> Command:
+        self.consumer = self.product.begin(self.folder / f"consumer{len(self.log)}.log", self.folder, "consume")
+        return self.consumer
+
+    def end_consumer(self, *, kill: bool = False) -> Outcome | None:
+        """None where none was begun."""
+        command, self.consumer = self.consumer, None
+        return None if command is None else self.product.end(command, kill=kill)
 
     # -- from beginning to end --------------------------------------------------------------------------------------
 
@@ -115,7 +138,7 @@ class World:
             **dict(self.plan.file),
         }
         text = "".join(f"{key}: {value}\n" for key, value in values.items())
-        (self.product.folder / f"f{self.number}.yaml").write_text(text)
+        (self.folder / f"f{self.number}.yaml").write_text(text)
 
     def _rules(self) -> Sequence[str]:
         return ["*"] if self.plan.pattern else [glob.escape(name) for name in self.listed]
@@ -125,14 +148,18 @@ class World:
 
     def clean_up(self) -> None:
         """Nothing of this run stays on the servers. A failure to is noted: the run has been judged by then."""
-        self.product.end_all()
+        self.end_consumer(kill=True)
         self.lose_sessions()
-        outcome = self.product.run("teardown", "--yes")
+        for role, statement in self.restore:
+            session = open_session(self.kinds[role], self.urls[self.kinds[role]], "")
+            session.run(statement)
+            session.close()
+        outcome = self.command("teardown", "--yes")
         self.log.append(f"teardown: {outcome.code} {outcome.error} ({outcome.seconds:.1f} s)")
         for role, kind in self.kinds.items():
             admin = open_session(kind, self.urls[kind], "")
             if kind != "postgresql":
-                _end_prepared(admin)
+                _end_prepared(admin, f"fuzz{self.number}")
             force = " WITH (FORCE)" if kind == "postgresql" else ""
             try:
                 admin.run(f"DROP DATABASE {quote(kind, self.databases[role])}{force}")
@@ -141,19 +168,19 @@ class World:
             admin.close()
 
 
-def _end_prepared(admin: Session) -> None:
+def _end_prepared(admin: Session, prefix: str) -> None:
     """A prepared transaction that a plan has left holds its locks, and would hold up the DROP for ever."""
     for row in admin.run("XA RECOVER"):
         gtrid = str(row[3])
-        if gtrid.startswith("fuzz"):
+        if gtrid.startswith(prefix):
             admin.run(f"XA ROLLBACK '{gtrid}'")
 
 
 @contextmanager
-def world(plan: Plan, tree: Path, urls: dict[str, str]) -> Iterator[World]:
+def world(plan: Plan, product: Product, urls: dict[str, str]) -> Iterator[World]:
     """Everything that the plan needs is there inside, and gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="fuzz") as folder:
-        made = World(plan, Product(tree, folder=Path(folder)), urls)
+        made = World(plan, product, Path(folder), urls)
         made.create_databases()
         made.listed = [table.name for table in plan.tables]
         try:

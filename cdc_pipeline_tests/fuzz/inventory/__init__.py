@@ -1,5 +1,29 @@
 """All features. Importing this registers them."""
 
-from cdc_pipeline_tests.fuzz.inventory import columns, keys, names, operations, transactions, types
+from cdc_pipeline_tests.fuzz.inventory import (
+    columns,
+    ddl_mysql,
+    ddl_postgresql,
+    keys,
+    names,
+    operations,
+    rows,
+    settings,
+    tables,
+    transactions,
+    types,
+)
 
-__all__ = ["columns", "keys", "names", "operations", "transactions", "types"]
+__all__ = [
+    "columns",
+    "ddl_mysql",
+    "ddl_postgresql",
+    "keys",
+    "names",
+    "operations",
+    "rows",
+    "settings",
+    "tables",
+    "transactions",
+    "types",
+]
