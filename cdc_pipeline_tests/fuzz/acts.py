@@ -69,7 +69,7 @@ def _refused(here: World, outcome: Outcome) -> dict[str, str]:
     for name in here.listed:
         source, target = re.escape(name), re.escape(here.target_table(name))
         subject = rf"(source table ({re.escape(schema)}\.)?{source}|target table \S*{target})"
-        mine = [reason for reason in reasons if re.match(rf"{subject}( types| options)?:", reason)]
+        mine = [reason for reason in reasons if re.match(rf"{subject}( [a-z ]+)?:", reason)]
         if mine:
             found[name] = mine[0]
     return found

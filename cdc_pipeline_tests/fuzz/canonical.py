@@ -16,6 +16,7 @@ from typing import Any
 
 Value = str | bytes | None
 _WHOLE_DOUBLE = 10_000_000  # documented: from here on a whole double in MySQL's JSON becomes an integer
+_BOOLEANS = {"t": "1", "true": "1", "f": "0", "false": "0"}
 _EWKB_SRID = 0x20000000
 
 
@@ -86,6 +87,9 @@ def _text(value: Value) -> str:
 
 
 def _number(value: Value, _: bool) -> str:
+    """MySQL's TINYINT(1) is a boolean elsewhere."""
+    if value in _BOOLEANS:
+        return _BOOLEANS[str(value)]
     found = Decimal(_text(value))
     if not found.is_finite():
         return str(found)
@@ -109,7 +113,7 @@ def _float(form: str) -> Callable[[Value, bool], str]:
 
 
 def _boolean(value: Value, _: bool) -> str:
-    return {"t": "1", "true": "1", "f": "0", "false": "0"}.get(_text(value), _text(value))
+    return _BOOLEANS.get(_text(value), _text(value))
 
 
 def _bits(value: Value, _: bool) -> str:

@@ -7,7 +7,7 @@ decided when they come. Left alone is what changes neither what a log holds nor 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -32,8 +32,12 @@ def _both(*values: str, known: str = "") -> Tried:
 _PINNED = "a setting that a type's output function reads is not stated by the connector's session"
 POSTGRESQL: Mapping[str, Tried] = {
     "DateStyle": _both("'SQL, DMY'", "'German'", "'Postgres, MDY'"),
-    "IntervalStyle": Tried(("'sql_standard'",), ("'sql_standard'", "'iso_8601'", "'postgres_verbose'"),
-                           ("'sql_standard'", "'iso_8601'"), known=_PINNED),  # fmt: skip
+    "IntervalStyle": Tried(
+        ("'sql_standard'",),
+        ("'sql_standard'", "'iso_8601'", "'postgres_verbose'"),
+        ("'sql_standard'", "'iso_8601'"),
+        known=_PINNED,
+    ),
     "TimeZone": _both("'Asia/Kolkata'", "'America/St_Johns'", "'Europe/Berlin'"),
     "client_encoding": Tried(("'LATIN1'",), ("'LATIN1'", "'EUC_JP'"), ("'LATIN1'",)),
     "extra_float_digits": _both("0", "-15"),
@@ -79,7 +83,7 @@ POSTGRESQL: Mapping[str, Tried] = {
     "application_name": Tried((), ("'%s {} it''s'",), ()),
     "icu_validation_level": Tried((), ("'disabled'",), ()),
     "client_min_messages": Tried((), ("'debug5'",), ("'debug5'",)),
-}  # fmt: skip
+}
 
 # By category, as pg_settings has it; names that stand above are tried although their category is here.
 POSTGRESQL_LEFT: Mapping[str, str] = {
@@ -100,8 +104,16 @@ POSTGRESQL_LEFT: Mapping[str, str] = {
 _PARTIAL = "an UPDATE that logs a part of a JSON is not told"
 MYSQL: Mapping[str, Tried] = {
     "sql_mode": Tried(
-        ("''", "'ANSI_QUOTES,PIPES_AS_CONCAT'", "'PAD_CHAR_TO_FULL_LENGTH'", "'NO_BACKSLASH_ESCAPES'",
-         "'TIME_TRUNCATE_FRACTIONAL'", "'NO_AUTO_VALUE_ON_ZERO'", "'TRADITIONAL'", "'REAL_AS_FLOAT'"),
+        (
+            "''",
+            "'ANSI_QUOTES,PIPES_AS_CONCAT'",
+            "'PAD_CHAR_TO_FULL_LENGTH'",
+            "'NO_BACKSLASH_ESCAPES'",
+            "'TIME_TRUNCATE_FRACTIONAL'",
+            "'NO_AUTO_VALUE_ON_ZERO'",
+            "'TRADITIONAL'",
+            "'REAL_AS_FLOAT'",
+        ),
         everywhere=("'PAD_CHAR_TO_FULL_LENGTH'", "'ANSI,NO_BACKSLASH_ESCAPES'", "''", "'TRADITIONAL'"),
     ),
     "time_zone": Tried(("'+14:00'", "'-09:30'"), everywhere=("'+05:45'",)),
@@ -110,8 +122,9 @@ MYSQL: Mapping[str, Tried] = {
     "binlog_row_value_options": Tried(everywhere=("'PARTIAL_JSON'",), known=_PARTIAL),
     "binlog_format": Tried(("'STATEMENT'", "'MIXED'"), loss="statement_format"),
     "binlog_rows_query_log_events": Tried(("1",), everywhere=("1",)),
-    "binlog_transaction_compression": Tried(("1",), everywhere=("1",), since=(8, 0, 20),
-                                            known="events of a compressed transaction have one position"),
+    "binlog_transaction_compression": Tried(
+        ("1",), everywhere=("1",), since=(8, 0, 20), known="events of a compressed transaction have one position"
+    ),
     "binlog_checksum": Tried(everywhere=("'NONE'",)),
     "binlog_group_commit_sync_delay": Tried(everywhere=("200000",)),
     "binlog_order_commits": Tried(everywhere=("0",)),
@@ -176,34 +189,45 @@ MYSQL: Mapping[str, Tried] = {
     "default_week_format": Tried(("3",)),
     "block_encryption_mode": Tried(("'aes-256-cbc'",)),
     "use_secondary_engine": Tried(("0",)),
-}  # fmt: skip
+}
 
 # Patterns of names; those above are tried although they match.
-MYSQL_LEFT: Mapping[str, str] = {
-    "innodb_.*|myisam_.*|key_.*|bulk_insert_.*|concurrent_insert|flush.*|delay.*|max_delayed.*|keep_files.*":
-        "how the engine keeps rows",
-    "performance_schema.*|profiling.*|general_log.*|slow_.*|log_.*|long_query_time|min_examined.*|histogram.*":
-        "what is said about the work",
-    ".*_size|.*_cache.*|.*_instances|.*buffer.*|thread.*|back_log|open_files_limit|table_open.*|temptable.*": "how fast",
-    "slave_.*|relay_.*|rpl_.*|sync_.*|master_.*|init_slave|report_.*|sql_slave.*|replica_.*|source_.*|group_rep.*":
-        "of a server that copies another one",
-    "ssl_.*|sha256.*|caching_sha2.*|mysql_native.*|tls_.*|password_.*|default_auth.*|default_password.*|.*proxy.*":
-        "who gets in",
-    "version.*|hostname|port|socket|.*dir|pid_file|.*_address|have_.*|license|protocol_version|identity|large_.*|"
-    "server_.*|system_time_zone|basedir|core_file|external_user|warning_count|error_count|last_insert_id|.*_port":
-        "about the server itself, or fixed at its start",
-    "ft_.*|ngram.*|optimizer_.*|eq_range.*|range_.*|max_seeks.*|max_length_for_sort.*|old|new|regexp_.*": "how a result is found",
-    "max_.*|connect_timeout|interactive_timeout|net_retry.*|wait_.*": "limits that end a statement with an error",
-    "gtid_.*|enforce_gtid.*|binlog_.*|expire_logs.*|log_bin.*|binlog_expire.*|immediate_server.*|original_server.*|"
-    "transaction_.*|pseudo_.*": "set by servers that copy, or fixed by the stack",
-    "character_.*|lower_case.*|collation_database|default_tmp.*|disabled_storage.*|internal_tmp.*": "of names, or of what is temporary",
-    ".*": "people's convenience: notes, tracking, plug-ins, roles",
-}  # fmt: skip
+MYSQL_LEFT: Sequence[tuple[str, str]] = (
+    ("innodb_.*|myisam_.*|key_.*|bulk_insert_.*|concurrent_insert", "how an engine keeps rows"),
+    ("flush.*|delay.*|max_delayed.*|keep_files.*", "how an engine keeps rows"),
+    ("performance_schema.*|profiling.*|general_log.*|slow_.*|log_.*", "what is said about the work"),
+    ("long_query_time|min_examined.*|histogram.*", "what is said about the work"),
+    (".*_size|.*_cache.*|.*_instances|.*buffer.*|thread.*|back_log", "how fast it is"),
+    ("open_files_limit|table_open.*|temptable.*", "how fast it is"),
+    ("slave_.*|relay_.*|rpl_.*|sync_.*|master_.*|init_slave", "of a server that copies another one"),
+    ("report_.*|sql_slave.*|replica_.*|source_.*|group_rep.*", "of a server that copies another one"),
+    ("ssl_.*|sha256.*|caching_sha2.*|mysql_native.*|tls_.*", "who gets in"),
+    ("password_.*|default_auth.*|default_password.*|.*proxy.*|.*authentication.*", "who gets in"),
+    ("version.*|hostname|port|socket|.*dir|pid_file|.*_address", "about the server itself"),
+    ("have_.*|license|protocol_version|identity|large_.*|server_.*", "about the server itself"),
+    ("system_time_zone|basedir|core_file|external_user|.*_port", "about the server itself"),
+    ("warning_count|error_count|last_insert_id|rand_seed.*|hostname", "what the last statement did"),
+    ("ft_.*|ngram.*|optimizer_.*|eq_range.*|range_.*|max_seeks.*", "how a result is found"),
+    ("max_length_for_sort.*|old|new|regexp_.*", "how a result is found"),
+    ("max_.*|connect_timeout|interactive_timeout|net_retry.*", "limits that end a statement with an error"),
+    ("gtid_.*|enforce_gtid.*|binlog_.*|expire_logs.*|immediate_server.*", "set by servers that copy, or fixed here"),
+    ("original_server.*|transaction_.*|pseudo_.*|sql_log_off|skip_.*", "set by servers that copy, or fixed here"),
+    ("character_.*|lower_case.*|collation_database|default_tmp.*", "of names, or of what is temporary"),
+    ("disabled_storage.*|internal_tmp.*", "of names, or of what is temporary"),
+    ("activate_all.*|admin.*|auto_generate.*|automatic_sp.*|avoid_temporal.*", "roles, notes, files and plug-ins"),
+    ("check_proxy.*|create_admin.*|disconnect_on.*|event_scheduler|init_connect", "roles, notes, files and plug-ins"),
+    ("init_file|lc_messages|locked_in.*|mandatory_roles|mysqlx.*|offline_mode", "roles, notes, files and plug-ins"),
+    ("parser.*|persist.*|partial_revokes|print_.*|resultset_.*|secure_.*", "roles, notes, files and plug-ins"),
+    ("session_track.*|show_.*|sql_notes|sql_warnings|ssl.*|stored_.*", "roles, notes, files and plug-ins"),
+    ("super_read_only|tablespace.*|unused|generated_random.*|tmpdir", "roles, notes, files and plug-ins"),
+    ("select_into_.*|xa_detach.*|.*_telemetry.*|telemetry.*|component.*", "roles, notes, files and plug-ins"),
+)
 
 
 def decision(family: str, name: str, category: str = "") -> str:
     """What becomes of a setting; empty if nobody has decided."""
-    tried, left, of = (POSTGRESQL, POSTGRESQL_LEFT, category) if family == "postgresql" else (MYSQL, MYSQL_LEFT, name)
-    if name in tried:
+    if name in (POSTGRESQL if family == "postgresql" else MYSQL):
         return "tried"
-    return next((reason for pattern, reason in left.items() if re.match(pattern, of)), "")
+    if family == "postgresql":
+        return next((reason for pattern, reason in POSTGRESQL_LEFT.items() if re.match(pattern, category)), "")
+    return next((reason for pattern, reason in MYSQL_LEFT if re.fullmatch(pattern, name)), "")

@@ -43,7 +43,7 @@ STOPS = (
         "binlog_row_image",
     ),
     Told("README.md", "A dropped\n  table stops; its target stays", "is gone from the source; its target stays"),
-    Told("README.md", "an event* whose value the target cannot take", "events are set aside"),
+    Told("README.md", "whose value the target cannot take", "events are set aside"),
     Told(
         "docs/types.md", "error that names table, key, column and value", r"row .*: .* is not a value of|cannot be held"
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 MYSQL, MARIADB, POSTGRESQL = "mysql", "mariadb", "postgresql"
@@ -77,12 +78,21 @@ class Steering:
             return False
         return self.disrupts or not feature.disrupts
 
+    @cached_property
+    def _allowed(self) -> dict[str, list[Feature]]:
+        allowed = [each for each in INVENTORY.values() if self.allows(each)]
+        return {group: [each for each in allowed if each.group == group] for group in GROUPS}
+
+    @cached_property
+    def _asked_for(self) -> dict[str, list[Feature]]:
+        return {group: [e for e in found if e.name in self.only] for group, found in self._allowed.items()}
+
     def of(self, group: str) -> list[Feature]:
-        return [each for each in INVENTORY.values() if each.group == group and self.allows(each)]
+        return self._allowed[group]
 
     def asked_for(self, group: str) -> list[Feature]:
         """Those that a person named."""
-        return [each for each in self.of(group) if each.name in self.only]
+        return self._asked_for[group]
 
     def version(self, kind: str) -> tuple[int, ...]:
         return self.versions.get(kind, (99,))

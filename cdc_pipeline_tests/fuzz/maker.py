@@ -71,7 +71,9 @@ class Maker:
     # -- tables -----------------------------------------------------------------------------------------------------
 
     def pick(self, group: str) -> Feature:
-        return weighted(self.random, self.steering.of(group))
+        """One that a person asked for, every other time."""
+        asked = self.steering.asked_for(group)
+        return weighted(self.random, asked if asked and self.chance(0.5) else self.steering.of(group))
 
     def settle(self) -> None:
         """What drafts are now is what is created: later changes of them are steps."""
@@ -87,6 +89,8 @@ class Maker:
             draft.features.add(chosen.name)
         for number in range(self.random.randint(*_COLUMNS)):
             self.add_column(draft, f"c{number}")
+        if any("[]" in each.column.declared for each in draft.values) and self.chance(0.9):
+            self.full_identity(draft)  # step 1 asks for it where arrays may be long
         self.tables.append(draft)
         return draft
 
@@ -111,9 +115,8 @@ class Maker:
         chosen = of or self.pick("type")
         values = chosen.makes(self, name)
         draft.features.add(chosen.name)
-        modifiers = self.steering.of("column")
-        if modifiers and self.chance(_MODIFIED):
-            modifier = weighted(self.random, modifiers)
+        if self.steering.of("column") and self.chance(_MODIFIED):
+            modifier = self.pick("column")
             made = modifier.makes(self, draft, values)
             if made is not None:
                 draft.features.add(modifier.name)
@@ -131,7 +134,7 @@ class Maker:
 
     def full_identity(self, draft: Draft) -> None:
         """PostgreSQL tells the whole row only where it is asked to."""
-        if self.source == "postgresql":
+        if self.source == "postgresql" and not any("IDENTITY" in each.sql for each in draft.after):
             draft.after.append(Clause("ALTER TABLE «table» REPLICA IDENTITY FULL"))
 
 

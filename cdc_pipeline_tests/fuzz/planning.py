@@ -65,18 +65,27 @@ def _merged(maker: Maker) -> list[Step]:
     an act happens, unless its own block says so: many wait for it, and rightly."""
     merged: list[Step] = []
     for block in maker.blocks:
+        at = len(merged)
         if len(block) > 1 and merged and maker.chance(0.2):
-            acts = [number for number, step in enumerate(merged, 1) if step.does != SQL]
-            first = acts[-1] if acts and _is_open(block[0]) else 0
-            at = maker.random.randint(first, len(merged))
-            merged[at:at] = block[:1]
-            merged += block[1:]
-        else:
-            merged += block
+            at = maker.random.choice([*(n for n in range(len(merged)) if _may_begin(block[0], merged, n)), at])
+        merged[at:at] = block[:1]
+        merged += block[1:]
     return merged
 
 
-def _is_open(step: Step) -> bool:
-    """Whether it begins a transaction and does not end it."""
-    texts = [statement.sql for statement in step.statements if isinstance(statement, Raw)]
-    return "BEGIN" in texts and not {"COMMIT", "ROLLBACK"} & set(texts)
+def _may_begin(step: Step, merged: Sequence[Step], at: int) -> bool:
+    """Whether it may stand there, with its own block's other steps behind all."""
+    if step.does != SQL:
+        return not _open_sessions(merged[:at])
+    return not _open_sessions([step]) or all(later.does == SQL for later in merged[at:])
+
+
+def _open_sessions(steps: Sequence[Step]) -> set[str]:
+    """Those that have begun a transaction and not ended it."""
+    found: set[str] = set()
+    for step in steps:
+        texts = [statement.sql for statement in step.statements if isinstance(statement, Raw)]
+        ends = [text for text in texts if text in ("BEGIN", "COMMIT", "ROLLBACK")]
+        if ends:
+            (found.add if ends[-1] == "BEGIN" else found.discard)(step.session)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cdc_pipeline_tests.fuzz import contents
@@ -13,7 +13,7 @@ from cdc_pipeline_tests.fuzz.acts import ACTS, catch_up, end_consumer, resume, s
 from cdc_pipeline_tests.fuzz.judge import Evidence, Finding, judge
 from cdc_pipeline_tests.fuzz.plan import SQL, Plan, Step, creation
 from cdc_pipeline_tests.fuzz.product import Product
-from cdc_pipeline_tests.fuzz.servers import Refused
+from cdc_pipeline_tests.fuzz.servers import Refused, open_session, version
 from cdc_pipeline_tests.fuzz.world import World, world
 
 
@@ -114,4 +114,12 @@ def _read(here: World, evidence: Evidence) -> None:
                 here.log.append(f"target of {name}: {error}")
 
 
-Runner = Callable[[Plan], Result]
+def versions(urls: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    """Of the database servers that run."""
+    found = {}
+    for kind in ("mysql", "mariadb", "postgresql"):
+        if kind in urls:
+            session = open_session(kind, urls[kind], "")
+            found[kind] = version(kind, session)
+            session.close()
+    return found

@@ -179,7 +179,7 @@ def transaction_over_restart(maker: Maker) -> None:
     )
 
 
-# -- servers that are killed: others on the same ones would suffer ------------------------------------------------------
+# -- servers that are killed: others on the same ones would suffer -----------------------------------------------------
 
 
 @feature("act", weight=3, disrupts=True)

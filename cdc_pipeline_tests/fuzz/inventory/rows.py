@@ -14,7 +14,7 @@ def few(maker: Maker) -> None:
 @feature("row", weight=4)
 def many_rows(maker: Maker) -> None:
     draft = maker.plain_table("many_rows", ("v", "INT", ["1", "2"]), ("w", "VARCHAR(40)", ["'w'", "NULL"]))
-    statements = [draft.insert(500) for _ in range(6)]
+    statements = [draft.insert(300) for _ in range(5)]
     maker.rows.append(maker.sql("many_rows", *statements))
 
 

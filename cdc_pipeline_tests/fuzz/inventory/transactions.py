@@ -127,7 +127,7 @@ def large_transaction(maker: Maker) -> None:
     maker.does(
         "large_transaction",
         BEGIN,
-        *(draft.insert(500) for _ in range(6)),
+        *(draft.insert(250) for _ in range(6)),
         raw(draft, "UPDATE «0» SET «1» = 'all'", "v", columns=("v",)),
         COMMIT,
     )
