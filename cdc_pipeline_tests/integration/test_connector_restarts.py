@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from cdc_pipeline.replication import Replication
+from cdc_pipeline_tests.scenario import MakeScenario, Scenario
 from cdc_pipeline_tests.waiting import wait_until
-from cdc_pipeline_tests.conftest import Scenario
 
-MakeScenario = Callable[..., Scenario]
 ROWS = 20_000
-ROUNDS = 3
+ROUNDS = 2
 TABLES = ("with_key", "without_key")
 
 
@@ -57,7 +56,5 @@ def test_a_connector_that_restarts_amid_a_copy_loses_no_row(scenario: MakeScenar
         for table in TABLES:
             with restarted_amid(replication, table):
                 copy_in(shop, table, number * ROWS)
-        with restarted_amid(replication, "with_key"):
-            shop.run("source", f"UPDATE with_key SET id = -id WHERE id BETWEEN {number * ROWS + 1} AND 1000000")
     replication.consume(until_caught_up=True)
     shop.assert_equal(replication)
