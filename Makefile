@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test screenshots soak bench test-oracle lint check format up status down constraints clean
+.PHONY: help setup demo test test-deep screenshots soak bench test-oracle lint check format up status down constraints clean
 
 BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
@@ -12,6 +12,9 @@ BENCH := .venv/bench
 BROWSER := .venv/browser
 # Only as root, and where there is apt-get. With a semicolon, so that `set -e` sees either command fail.
 INSTALL := apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
+# So many processes run the tests, beside one stack of servers. Their modules are kept compiled, whatever the shell says.
+WORKERS := 4
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # How much is measured.
 ROWS := 100000
 CHANGES := 30000
@@ -52,11 +55,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## Show the whole pipeline at work, until Ctrl-C (make demo ARGS=--help)
 	@exec $(BIN)/python -m cdc_pipeline.demo $(ARGS)
 
-test: setup $(BROWSER) ## Run all tests; they start the servers that they need (make test ARGS="-k copy")
-	$(BIN)/python -m pytest $(ARGS)
+test: setup $(BROWSER) ## Run the tests; they start the servers that they need (make test ARGS="-k copy")
+	$(PYTEST) -n $(WORKERS) -m "not deep" $(ARGS)
+
+test-deep: setup $(BROWSER) ## Run those that take long (a part of them: make test-deep ARGS="--minutes=30 --part=COMMIT")
+	$(PYTEST) -n $(WORKERS) -m deep $(ARGS)
 
 screenshots: setup $(BROWSER) ## Take the README's pictures of Dagster anew
-	CDC_PIPELINE_SCREENSHOTS=docs/images $(BIN)/python -m pytest $(ARGS) cdc_pipeline_tests/acceptance/test_browser.py
+	CDC_PIPELINE_SCREENSHOTS=docs/images $(PYTEST) $(ARGS) cdc_pipeline_tests/acceptance/test_browser.py
 
 $(BROWSER): $(STAMP)
 	@set -e; \
@@ -71,7 +77,7 @@ $(BROWSER): $(STAMP)
 	touch $(BROWSER)
 
 soak: setup ## Random workloads with kills and re-syncs, of these seeds (make soak SEEDS=3,100-120)
-	SEEDS=$(SEEDS) $(BIN)/python -m pytest $(ARGS) cdc_pipeline_tests/acceptance/test_soak.py
+	SEEDS=$(SEEDS) $(PYTEST) -n $(WORKERS) $(ARGS) cdc_pipeline_tests/acceptance/test_soak.py
 
 bench: $(BENCH) ## Measure beside other ways, and write docs/performance.md (make bench ROWS=1000000 CHANGES=200000 ROUNDS=3)
 	$(BIN)/python benchmarks/initial_copy.py --rows $(ROWS) --rounds $(ROUNDS) mysql-postgresql
@@ -94,7 +100,7 @@ $(BENCH): $(STAMP)
 	touch $(BENCH)
 
 test-oracle: setup ## Test against your Oracle (CDC_PIPELINE_ORACLE_URL=oracle://user:password@host:1521/service)
-	$(BIN)/python -m pytest -o 'norecursedirs=.*' $(ARGS) cdc_pipeline_tests/oracle
+	$(PYTEST) -o 'norecursedirs=.*' $(ARGS) cdc_pipeline_tests/oracle
 
 lint: setup ## Style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -102,7 +108,7 @@ lint: setup ## Style, types, and who may import whom
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-check: lint test ## What CI runs
+check: lint test ## What CI runs first
 
 format: setup ## Mend what ruff can mend
 	$(BIN)/ruff check --fix .

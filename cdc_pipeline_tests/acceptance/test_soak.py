@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.soak import DIRECTIONS, soak
 
 ACTIONS = 5
+SEEDS = 20
+SEEDS_BY_DAY = 4  # both directions, by batches and by whole transactions
 
 
 def seeds(text: str) -> Iterator[int]:
@@ -21,7 +24,16 @@ def seeds(text: str) -> Iterator[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-@pytest.mark.parametrize("seed", list(seeds(os.environ.get("SEEDS") or "0-19")))
+def chosen() -> Iterator[Any]:
+    """Those of the environment, or the usual ones."""
+    if os.environ.get("SEEDS"):
+        yield from seeds(os.environ["SEEDS"])
+        return
+    for seed in range(SEEDS):
+        yield seed if seed < SEEDS_BY_DAY else pytest.param(seed, marks=pytest.mark.deep)
+
+
+@pytest.mark.parametrize("seed", chosen())
 def test_whatever_happens_the_target_ends_as_the_source_is(scenario: Callable[..., Scenario], seed: int) -> None:
     source, target = DIRECTIONS[seed % len(DIRECTIONS)]
     try:
