@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from cdc_pipeline_tests.fuzz.features import INVENTORY, Steering, check_names
 from cdc_pipeline_tests.fuzz.plan import Plan, from_json
-from cdc_pipeline_tests.fuzz.planning import make
+from cdc_pipeline_tests.fuzz.planning import make, make_all
 from cdc_pipeline_tests.fuzz.product import Product
 from cdc_pipeline_tests.fuzz.report import Tally, lines, save
 from cdc_pipeline_tests.fuzz.runner import Result, run, versions
@@ -35,6 +36,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--source", default="mysql")
     parser.add_argument("--target", default="postgresql")
     parser.add_argument("--only", default="", help="features, by comma; `--list` names them")
+    parser.add_argument("--all", help="plans that have every feature of these groups at once: key,type")
     parser.add_argument("--without", default="")
     parser.add_argument("--without-known", action="store_true", help="leave out what is known and not mended")
     parser.add_argument("--disrupt", action="store_true", help="also kill servers and change settings of whole servers")
@@ -66,7 +68,7 @@ class Fuzzer:
         return run(plan, self.product, self.urls, self.losses)
 
     def one(self, seed: int) -> Result:
-        plan = from_json(self.asked.plan.read_text()) if self.asked.plan else make(seed, self.steering)
+        plan = _plan(self.asked, seed, self.steering)
         result = self.run(plan)
         print("\n".join(lines(result)), flush=True)
         if self.asked.log:
@@ -111,6 +113,12 @@ def _steering(asked: argparse.Namespace, versions: dict[str, tuple[int, ...]]) -
     )
 
 
+def _plan(asked: argparse.Namespace, seed: int, steering: Steering) -> Plan:
+    if asked.plan:
+        return from_json(asked.plan.read_text())
+    return make_all(asked.all.split(","), seed, steering) if asked.all else make(seed, steering)
+
+
 def _list() -> None:
     for each in INVENTORY.values():
         marks = [f"known: {each.known}" if each.known else "", "disrupts" if each.disrupts else ""]
@@ -125,9 +133,10 @@ def main() -> int:
         return 0
     if asked.show:
         steering = _steering(asked, {})
-        print("\n".join(script(make(seed, steering)) for seed in seeds))
+        print("\n".join(script(_plan(asked, seed, steering)) for seed in seeds))
         return 0
     deadline = time.monotonic() + asked.minutes * 60 if asked.minutes else None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what a plan has made is removed all the same
     fuzzer, tally = Fuzzer(asked), Tally()
     try:
         while seeds:

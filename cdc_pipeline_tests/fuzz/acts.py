@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from cdc_pipeline_tests.fuzz.documented import is_accident
+from cdc_pipeline_tests.fuzz.documented import ADVISED, is_accident
 from cdc_pipeline_tests.fuzz.judge import Evidence
 from cdc_pipeline_tests.fuzz.plan import quote
 from cdc_pipeline_tests.fuzz.product import Outcome, listening_on, restart_connector
@@ -51,12 +51,20 @@ def start(here: World, evidence: Evidence, *options: str) -> bool:
         if not here.has_tables:
             return True
         outcome = here.command("start", "--until-caught-up", *options)
+        advised = [more for said, more in ADVISED if said in outcome.error and not options]
+        if advised and outcome.code:
+            here.log.append(f"advised: {outcome.error}")
+            options = advised[0]
+            continue
         refused = _refused(here, outcome) if outcome.code else {}
-        if not refused or here.plan.pattern or is_accident(outcome.error) or attempt == _TRIES:
+        failed = _failed(here, outcome) if outcome.code else {}
+        named = refused | failed
+        if not named or here.plan.pattern or is_accident(outcome.error) or attempt == _TRIES:
             return _take(evidence, here, outcome)
-        here.log.append(f"refused: {refused}")
+        here.log.append(f"refused: {refused}, failed: {failed}")
         evidence.refused |= refused
-        here.listed = [name for name in here.listed if name not in refused]
+        evidence.failed |= failed
+        here.listed = [name for name in here.listed if name not in named]
         here.write_file()
     return True
 
@@ -72,6 +80,19 @@ def _refused(here: World, outcome: Outcome) -> dict[str, str]:
         mine = [reason for reason in reasons if re.match(rf"{subject}( [a-z ]+)?:", reason)]
         if mine:
             found[name] = mine[0]
+    return found
+
+
+def _failed(here: World, outcome: Outcome) -> dict[str, str]:
+    """The tables that could not be copied, each with its reason. Who reads the message takes them out, and goes on."""
+    if not re.search("Initial sync failed|not copied yet", outcome.error):
+        return {}
+    schema = "public" if here.plan.source == "postgresql" else here.databases["source"]
+    found = {}
+    for name in here.listed:
+        at = re.search(rf"(?<![\w.]){re.escape(f'{schema}.{name}')}(?!\w)", outcome.error)
+        if at:
+            found[name] = outcome.error[at.start() :].split("; ")[0]
     return found
 
 

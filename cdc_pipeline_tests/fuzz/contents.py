@@ -94,8 +94,9 @@ def _plain(declared: object) -> str:
 
 
 def _expression(kind: str, name: str, declared: str) -> str:
-    """MySQL shows six digits of a FLOAT, but all of a DOUBLE."""
+    """What PostgreSQL's output functions write, which a cast to text does not always (inet), and NULL as such, which a
+    composite of NULLs is not. MySQL shows six digits of a FLOAT, but all of a DOUBLE."""
     quoted = quote(kind, name)
     if kind == "postgresql":
-        return f"{quoted}::text"
+        return f"CASE WHEN {quoted} IS DISTINCT FROM NULL THEN format('%s', {quoted}) END"
     return f"{quoted} * 1e0" if declared.lower().startswith("float") else quoted

@@ -173,6 +173,9 @@ MYSQL: Mapping[str, Tried] = {
     "show_old_temporals": Tried(everywhere=("1",)),
     "rbr_exec_mode": Tried(("'IDEMPOTENT'",)),
     "original_commit_timestamp": Tried(("1000000000000000",)),
+    "init_connect": Tried(
+        everywhere=("'SET SESSION sql_select_limit = 2'",), known="a server's settings reach our sessions"
+    ),
     "local_infile": Tried(everywhere=("0",)),
     "read_only": Tried(everywhere=("1",)),
     "require_secure_transport": Tried(everywhere=("1",)),
@@ -215,8 +218,11 @@ MYSQL_LEFT: Sequence[tuple[str, str]] = (
     ("character_.*|lower_case.*|collation_database|default_tmp.*", "of names, or of what is temporary"),
     ("disabled_storage.*|internal_tmp.*", "of names, or of what is temporary"),
     ("activate_all.*|admin.*|auto_generate.*|automatic_sp.*|avoid_temporal.*", "roles, notes, files and plug-ins"),
-    ("check_proxy.*|create_admin.*|disconnect_on.*|event_scheduler|init_connect", "roles, notes, files and plug-ins"),
-    ("init_file|lc_messages|locked_in.*|mandatory_roles|mysqlx.*|offline_mode", "roles, notes, files and plug-ins"),
+    ("check_proxy.*|create_admin.*|disconnect_on.*|event_scheduler", "roles, notes, files and plug-ins"),
+    (
+        "init_file|keyring_operations|lc_messages|locked_in.*|mandatory_roles|mysqlx.*|offline_mode",
+        "roles, notes, files and plug-ins",
+    ),
     ("parser.*|persist.*|partial_revokes|print_.*|resultset_.*|secure_.*", "roles, notes, files and plug-ins"),
     ("session_track.*|show_.*|sql_notes|sql_warnings|ssl.*|stored_.*", "roles, notes, files and plug-ins"),
     ("super_read_only|tablespace.*|unused|generated_random.*|tmpdir", "roles, notes, files and plug-ins"),

@@ -45,10 +45,15 @@ STOPS = (
     Told("README.md", "A dropped\n  table stops; its target stays", "is gone from the source; its target stays"),
     Told("README.md", "whose value the target cannot take", "events are set aside"),
     Told(
-        "docs/types.md", "error that names table, key, column and value", r"row .*: .* is not a value of|cannot be held"
+        "docs/types.md",
+        "error that names table, key, column and value",
+        "Mend the value, or give the target's column a type|is not a value of",
     ),
     Told("README.md", "A table without a key stops instead", "cannot go on"),
 )
+
+# Stops whose message says itself what to do: it is done, as an operator would.
+ADVISED = (("was altered between its copy and the registration of the connector", ("--force-resync",)),)
 
 # A check of step 1 that only passes on what a server has said to one of our own questions is no check.
 _ACCIDENT = re.compile(

@@ -11,6 +11,7 @@ from cdc_pipeline_tests.fuzz.canonical import canonical, kind_of
 from cdc_pipeline_tests.fuzz.contents import Shown
 from cdc_pipeline_tests.fuzz.documented import is_accident, is_refused_in_step_1, stop_is_told
 
+SILENT = "silent"
 _SHOWN = 3  # rows that differ, in a finding
 _LONGEST = 120  # characters of a value in it
 
@@ -50,6 +51,7 @@ class Evidence:
     status: Mapping[str, Any] = field(default_factory=dict)
     outcomes: list[Any] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # tables whose copy failed, with the reason
     gone: tuple[str, ...] = ()  # tables that were copied, and are in the source no more
     stopped: str = ""  # what ended the run before its end, as the product said it
 
@@ -108,20 +110,19 @@ def _short(value: str | None) -> str:
 def judge(evidence: Evidence, losses: Mapping[str, str]) -> list[Finding]:
     """`losses` are the tables whose differences a documented limit explains, with its name."""
     findings = list(_of_outcomes(evidence))
+    findings += [Finding("stop", table, said) for table, said in evidence.failed.items() if not stop_is_told(said)]
     told = _told(evidence)
     for table, source in evidence.sources.items():
-        if table in evidence.refused or table in losses:
+        if table in evidence.refused or table in evidence.failed or table in losses:
             continue
         target = evidence.targets.get(table)
         difference = Difference(1, "there is no target table") if target is None else compare(
             evidence.family, source, target
         )  # fmt: skip
         if difference is not None and not told.get(table) and not evidence.stopped:
-            findings.append(Finding("silent", table, difference.detail))
+            findings.append(Finding(SILENT, table, difference.detail))
     missing = [] if evidence.stopped else [table for table in evidence.gone if not told.get(table)]
-    findings += [
-        Finding("silent", table, "it is gone from the source, and status does not say so") for table in missing
-    ]
+    findings += [Finding(SILENT, table, "it is gone from the source, and status does not say so") for table in missing]
     return findings
 
 

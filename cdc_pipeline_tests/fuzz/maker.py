@@ -31,6 +31,7 @@ class Maker:
     made: dict[str, Table] = field(default_factory=dict)  # as they are created; a draft follows what is altered
     file: dict[str, str] = field(default_factory=dict)
     pattern: bool = False
+    logins: bool = False
     _sessions: int = 0
 
     @property
@@ -80,15 +81,21 @@ class Maker:
         for draft in self.tables:
             self.made.setdefault(draft.name, draft.table())
 
-    def new_table(self) -> Draft:
+    def new_table(
+        self,
+        *,
+        name: Feature | None = None,
+        key: Feature | None = None,
+        type: Feature | None = None,
+        columns: int | None = None,
+    ) -> Draft:
         """A table of any kind: what it is called, its key, its columns."""
         draft = Draft(f"t{len(self.tables)}", self.random)
-        for group in ("name", "key"):
-            chosen = self.pick(group)
+        for chosen in (name or self.pick("name"), key or self.pick("key")):
             chosen.makes(self, draft)
             draft.features.add(chosen.name)
-        for number in range(self.random.randint(*_COLUMNS)):
-            self.add_column(draft, f"c{number}")
+        for number in range(self.random.randint(*_COLUMNS) if columns is None else columns):
+            self.add_column(draft, f"c{number}", type)
         if any("[]" in each.column.declared for each in draft.values) and self.chance(0.9):
             self.full_identity(draft)  # step 1 asks for it where arrays may be long
         self.tables.append(draft)
@@ -111,18 +118,27 @@ class Maker:
             self.fill(draft, rows)
         return draft
 
-    def add_column(self, draft: Draft, name: str, of: Feature | None = None) -> Values:
+    def add_column(
+        self,
+        draft: Draft,
+        name: str,
+        of: Feature | None = None,
+        *,
+        modifier: Feature | None = None,
+        modified: bool = True,
+    ) -> None:
         chosen = of or self.pick("type")
         values = chosen.makes(self, name)
         draft.features.add(chosen.name)
-        if self.steering.of("column") and self.chance(_MODIFIED):
+        if modifier is None and modified and self.steering.of("column") and self.chance(_MODIFIED):
             modifier = self.pick("column")
-            made = modifier.makes(self, draft, values)
-            if made is not None:
-                draft.features.add(modifier.name)
-                values = made
+        made = modifier.makes(self, draft, values) if modifier else None
+        if modifier and made is not None:
+            draft.features.add(modifier.name)
+            values = made
         draft.values.append(values)
-        return values
+        if "[]" in chosen.name + values.column.declared and not modified:
+            self.full_identity(draft)
 
     def fill(self, draft: Draft, count: int) -> None:
         """Rows that are there before the start. Each has a statement of its own: a server may refuse one."""

@@ -15,6 +15,7 @@ from typing import Any
 SOURCE, TARGET, RUN = "⟨source⟩", "⟨target⟩", "⟨run⟩"
 SQL = "sql"
 START = "start"
+LOGINS = "own_logins"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class Step:
 @dataclass(frozen=True)
 class Plan:
     """`prelude` comes before the tables, `steps` behind them. `file` are top-level keys of the replication's file. Its
-    tables are named one by one or, with `pattern`, are all that there are."""
+    tables are named one by one or, with `pattern`, are all that there are. With `logins`, the product has logins of its
+    own, which may do what the documentation asks for and no more."""
 
     seed: int
     source: str
@@ -137,11 +139,13 @@ class Plan:
     prelude: tuple[Step, ...] = ()
     file: Pairs = ()
     pattern: bool = False
+    logins: bool = False
 
     @property
     def features(self) -> tuple[str, ...]:
         steps = (*self.prelude, *self.steps)
-        return tuple(sorted({*(f for t in self.tables for f in t.features), *(s.feature for s in steps)}))
+        more = {LOGINS} if self.logins else set()
+        return tuple(sorted({*(f for t in self.tables for f in t.features), *(s.feature for s in steps), *more}))
 
     def features_of(self, table: str) -> tuple[str, ...]:
         """What was done with this table, and what was done with all of them."""

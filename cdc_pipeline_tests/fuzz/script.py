@@ -36,6 +36,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"# seed {plan.seed}: {plan.source} to {plan.target}; ⟨source⟩ and ⟨target⟩ are the two databases"
     named = ["*"] if plan.pattern else [table.name for table in plan.tables]
     yield f"# the replication's file: tables: {named}" + "".join(f"; {key}: {value}" for key, value in plan.file)
+    if plan.logins:
+        yield "# the product's logins have what docs/databases.md grants, and no more"
     place = ""
     for step in plan.prelude:
         yield from _step(plan, step, place)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from cdc_pipeline_tests.fuzz import logins
 from cdc_pipeline_tests.fuzz.contents import prepare
 from cdc_pipeline_tests.fuzz.plan import RUN, SOURCE, TARGET, Plan, Statement, quote, render
 from cdc_pipeline_tests.fuzz.product import Command, Outcome, Product
@@ -124,6 +125,12 @@ class World:
             admin = open_session(kind, self.urls[kind], "")
             admin.run(f"CREATE DATABASE {quote(kind, self.databases[role])}")
             admin.close()
+            if self.plan.logins:
+                logins.create(kind, role, self.session(role), self._login(role), self.databases[role])
+                self.lose_sessions()
+
+    def _login(self, role: str) -> str:
+        return f"fz{role[0]}{self.number}"
 
     def write_file(self) -> None:
         values = {
@@ -144,7 +151,9 @@ class World:
         return ["*"] if self.plan.pattern else [glob.escape(name) for name in self.listed]
 
     def _url(self, role: str) -> str:
-        return urlunsplit(urlsplit(self.urls[self.kinds[role]])._replace(path=f"/{self.databases[role]}"))
+        url = self.urls[self.kinds[role]]
+        url = logins.url_of(url, self._login(role)) if self.plan.logins else url
+        return urlunsplit(urlsplit(url)._replace(path=f"/{self.databases[role]}"))
 
     def clean_up(self) -> None:
         """Nothing of this run stays on the servers. A failure to is noted: the run has been judged by then."""
@@ -163,6 +172,8 @@ class World:
             force = " WITH (FORCE)" if kind == "postgresql" else ""
             try:
                 admin.run(f"DROP DATABASE {quote(kind, self.databases[role])}{force}")
+                if self.plan.logins:
+                    logins.drop(kind, admin, self._login(role))
             except Refused as error:
                 self.log.append(f"not dropped: {error}")
             admin.close()

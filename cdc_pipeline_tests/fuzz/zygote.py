@@ -12,6 +12,7 @@ import faulthandler
 import json
 import os
 import select
+import signal
 from typing import Any
 
 from cdc_pipeline.cli import main
@@ -31,6 +32,8 @@ def serve() -> list[str] | None:
         if select.select([0], [], [], _LOOK_SECONDS)[0]:
             read = os.read(0, 65536)
             if not read:
+                for pid in children:
+                    os.kill(pid, signal.SIGKILL)  # nobody is left whom they could tell
                 return None
             *lines, pending = (pending + read).split(b"\n")
             for line in lines:

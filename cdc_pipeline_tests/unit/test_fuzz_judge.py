@@ -188,6 +188,13 @@ def test_a_table_that_is_gone_from_the_source_has_to_be_told() -> None:
     assert judge(evidence(shown("int", "1"), gone=("t2",), status=said), {}) == []
 
 
+def test_a_copy_that_fails_has_to_say_so_as_the_documentation_does() -> None:
+    raw = "db.t: mysql://x: BLOB/TEXT column 'id' used in key specification without a key length"
+    assert [(f.kind, f.table) for f in judge(evidence(None, failed={"t": raw}), {})] == [("stop", "t")]
+    said = "db.t, row 1: '2' in db_t: is not a value of boolean."
+    assert judge(evidence(None, failed={"t": said}), {}) == []
+
+
 def outcome(code: int | None, output: str = "") -> Outcome:
     return Outcome(("start",), code, output)
 

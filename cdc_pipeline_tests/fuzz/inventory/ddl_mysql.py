@@ -104,7 +104,7 @@ def rename_column(maker: Maker) -> None:
     )
 
 
-@feature("ddl", weight=5, sources=LIKE_MYSQL, known="a swap of two tables of one shape is not noticed")
+@feature("ddl", weight=8, sources=LIKE_MYSQL, known="a swap of two tables of one shape is not noticed")
 def swap_tables(maker: Maker) -> None:
     one, other = maker.plain_table("swap_tables", _V), maker.plain_table("swap_tables", _V, rows=8)
     swap = Raw(

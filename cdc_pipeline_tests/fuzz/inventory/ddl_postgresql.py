@@ -99,7 +99,7 @@ def pg_altered_in_transaction(maker: Maker) -> None:
     )
 
 
-@feature("ddl", weight=5, sources=_PG, known="a swap of two tables of one shape is not noticed")
+@feature("ddl", weight=8, sources=_PG, known="a swap of two tables of one shape is not noticed")
 def pg_swap_tables(maker: Maker) -> None:
     one, other = maker.plain_table("pg_swap_tables", _V), maker.plain_table("pg_swap_tables", _V, rows=8)
     names = (one.name, other.name)

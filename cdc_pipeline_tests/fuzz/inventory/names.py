@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cdc_pipeline_tests.fuzz.draft import Draft, Values
-from cdc_pipeline_tests.fuzz.features import POSTGRESQL, Feature, add, feature
+from cdc_pipeline_tests.fuzz.features import LIKE_MYSQL, POSTGRESQL, Feature, add, feature
 from cdc_pipeline_tests.fuzz.maker import Maker
 from cdc_pipeline_tests.fuzz.plan import Column
 
@@ -90,20 +90,28 @@ def names_one_topic(maker: Maker) -> None:
     _twins(maker, "names_one_topic", one, other)
 
 
-@feature("table")
-def names_differ_by_case(maker: Maker) -> None:
-    _twins(maker, "names_differ_by_case", "Twin", "twin")
+# The last one is a letter with its accent, and the letter and the accent as two characters.
+_TWINS = {"case": ("Twin", "twin"), "accent": ("cafe", "café"), "form": ("caf\u00e9", "cafe\u0301")}
 
 
-@feature("table")
-def names_differ_by_accent(maker: Maker) -> None:
-    _twins(maker, "names_differ_by_accent", "cafe", "café")
+def _twin_tables(name: str, one: str, other: str) -> Callable[[Maker], None]:
+    return lambda maker: _twins(maker, name, one, other)
 
 
-@feature("table")
-def names_differ_by_form(maker: Maker) -> None:
-    """One letter with its accent, and the letter and the accent as two characters."""
-    _twins(maker, "names_differ_by_form", "caf\u00e9", "cafe\u0301")
+for _word, (_one, _other) in _TWINS.items():
+    _name = f"names_differ_by_{_word}"
+    add(Feature(_name, "table", _twin_tables(_name, _one, _other), 6, targets=(POSTGRESQL,)))
+    _name += "_into_mysql"
+    add(
+        Feature(
+            _name,
+            "table",
+            _twin_tables(_name, _one, _other),
+            6,
+            targets=LIKE_MYSQL,
+            known="MySQL's state tables take names for one that differ",
+        )
+    )
 
 
 @feature("table", sources=(POSTGRESQL,))

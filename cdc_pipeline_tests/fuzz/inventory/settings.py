@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from cdc_pipeline_tests.fuzz.decisions import MYSQL as MYSQL_TRIED
 from cdc_pipeline_tests.fuzz.decisions import POSTGRESQL as POSTGRESQL_TRIED
 from cdc_pipeline_tests.fuzz.decisions import Tried
-from cdc_pipeline_tests.fuzz.features import ALL, LIKE_MYSQL, POSTGRESQL, Feature, add
+from cdc_pipeline_tests.fuzz.features import ALL, LIKE_MYSQL, POSTGRESQL, Feature, add, feature
 from cdc_pipeline_tests.fuzz.maker import Maker
 from cdc_pipeline_tests.fuzz.plan import SOURCE, TARGET, Raw
 
@@ -36,6 +36,12 @@ def _in_database(name: str, setting: str, values: Sequence[str], role: str) -> M
     return make
 
 
+@feature("setting", weight=15)
+def own_logins(maker: Maker) -> None:
+    """The product's logins are no administrators."""
+    maker.logins = True
+
+
 def _everywhere(name: str, setting: str, values: Sequence[str], since: tuple[int, ...]) -> Makes:
     """All sessions of a MySQL server. It is set back when the plan has ended."""
 
@@ -43,6 +49,7 @@ def _everywhere(name: str, setting: str, values: Sequence[str], since: tuple[int
         role = maker.random.choice(
             [role for role, kind in (("source", maker.source), ("target", maker.target)) if kind != POSTGRESQL]
         )
+        maker.logins = maker.logins or setting == "init_connect"  # which no administrator's session runs
         if maker.steering.version(maker.source) >= since:
             maker.prelude.append(maker.act(name, "set_global", role, setting, maker.random.choice(values)))
 

@@ -165,6 +165,7 @@ def pg_unlogged(maker: Maker) -> None:
 @feature("table", weight=4, sources=(POSTGRESQL,), known="row security of the source hides rows")
 def pg_row_security_forced(maker: Maker) -> None:
     draft = maker.plain_table("pg_row_security_forced", _V, rows=5)
+    maker.logins = True  # an administrator's sees all rows
     maker.before.append(
         maker.sql(
             "pg_row_security_forced",

@@ -19,7 +19,7 @@ def changes(maker: Maker, count: int, draft: Draft | None = None) -> list[Statem
     return made
 
 
-@feature("transaction", weight=80, base=True)
+@feature("transaction", weight=40, base=True)
 def plain(maker: Maker) -> None:
     maker.does("plain", BEGIN, *changes(maker, maker.random.randint(1, 6)), COMMIT)
 
