@@ -2,7 +2,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deep screenshots soak bench test-oracle lint check format up status down constraints clean
+.PHONY: help setup demo test test-deep screenshots soak fuzz bench test-oracle lint check format up status down \
+    constraints clean
 
 BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
@@ -78,6 +79,10 @@ $(BROWSER): $(STAMP)
 
 soak: setup ## Random workloads with kills and re-syncs, of these seeds (make soak SEEDS=3,100-120)
 	SEEDS=$(SEEDS) $(PYTEST) -n $(WORKERS) $(ARGS) cdc_pipeline_tests/acceptance/test_soak.py
+
+fuzz: setup ## Plans of random seeds, judged independently (make fuzz SEEDS=1-50 SOURCE=mysql TARGET=mysql, or MINUTES=30)
+	$(BIN)/python -m cdc_pipeline_tests.fuzz --source $(or $(SOURCE),mysql) --target $(or $(TARGET),postgresql) \
+	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 bench: $(BENCH) ## Measure beside other ways, and write docs/performance.md (make bench ROWS=1000000 CHANGES=200000 ROUNDS=3)
 	$(BIN)/python benchmarks/initial_copy.py --rows $(ROWS) --rounds $(ROUNDS) mysql-postgresql
