@@ -2,17 +2,15 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deep screenshots soak fuzz bench test-oracle lint check format up status down \
-    constraints clean
+# What the machine lacks is told before anything is made, also under `make -j`.
+.NOTPARALLEL:
+.PHONY: help setup for-setup for-demo for-test demo test test-deep screenshots soak fuzz bench test-oracle test-fresh lint \
+    check format up status down constraints clean
 
 BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
 STAMP := .venv/installed
 BENCH := .venv/bench
-# The browser of the tests is there.
-BROWSER := .venv/browser
-# Only as root, and where there is apt-get. With a semicolon, so that `set -e` sees either command fail.
-INSTALL := apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 # So many processes run the tests, beside one stack of servers. Their modules are kept compiled, whatever the shell says.
 WORKERS := 4
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
@@ -23,64 +21,65 @@ ROUNDS := 2
 # The first of these that is new enough makes .venv.
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+# What a new Debian or Ubuntu lacks beside make. Who is not root and has Python gets the rest into the cache.
+PACKAGES := python3 python3-venv default-jre-headless maven chromium
+# Lets $python be that of .venv, or the one that will make it. Root on Debian and Ubuntu gets one.
+FIND_PYTHON := set -e; \
+	find_python() { \
+	    python=; \
+	    for name in $(BIN)/python $(PYTHONS); do \
+	        if $$name -c '$(NEW_ENOUGH)' 2>/dev/null; then python=$$name; return; fi; \
+	    done; \
+	}; \
+	find_python; \
+	if [ -z "$$python" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "missing: Python 3.11 or newer; apt-get install --no-install-recommends python3" >&2; \
+	    apt-get update -qq; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 >/dev/null; \
+	    find_python; \
+	fi; \
+	if [ -z "$$python" ]; then \
+	    echo "make: Python 3.11 or newer is needed; none of $(PYTHONS) is one." >&2; \
+	    echo "On Debian and Ubuntu, as root, with all else: apt-get install --no-install-recommends $(PACKAGES)" >&2; \
+	    exit 2; \
+	fi
 
 help: ## List what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: $(STAMP) ## Make .venv with everything in it (again only when the requirements have changed)
+setup: for-setup $(STAMP) ## Make .venv with everything in it (again only when the requirements have changed)
+
+# What the machine itself must have, told and got before anything else.
+for-setup for-demo for-test:
+	@$(FIND_PYTHON); exec $$python -m cdc_pipeline.local.prerequisites $(@:for-%=%)
 
 $(STAMP): pyproject.toml constraints.txt
-	@set -e; \
-	for name in $(PYTHONS); do \
-	    if $$name -c '$(NEW_ENOUGH)' 2>/dev/null; then python=$$name; break; fi; \
-	done; \
-	if [ -z "$$python" ]; then echo "make: Python 3.11 or newer is needed; none of $(PYTHONS) is one" >&2; exit 2; fi; \
-	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
-	    package=$$python-venv; \
-	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	        echo "installing $$package"; \
-	        $(INSTALL) $$package; \
-	    else \
-	        echo "make: $$python cannot make virtual environments; as root: apt-get install $$package" >&2; exit 2; \
-	    fi; \
-	fi; \
-	if ! $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+	@$(FIND_PYTHON); \
+	if [ $$python != $(BIN)/python ]; then \
 	    echo "making .venv with $$($$python --version)"; \
-	    $$python -m venv --clear .venv; \
+	    $$python -m cdc_pipeline.local.environment .venv; \
 	fi; \
 	echo "installing the packages of pyproject.toml, in the versions of constraints.txt"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 	    --constraint constraints.txt --editable '.[local,dev]'; \
 	touch $(STAMP)
 
-demo: setup ## Show the whole pipeline at work, until Ctrl-C (make demo ARGS=--help)
+demo: for-demo $(STAMP) ## Show the whole pipeline at work, until Ctrl-C (make demo ARGS=--help)
 	@exec $(BIN)/python -m cdc_pipeline.demo $(ARGS)
 
-test: setup $(BROWSER) ## Run the tests; they start the servers that they need (make test ARGS="-k copy")
+test: for-test $(STAMP) ## Run the tests; they start the servers that they need (make test ARGS="-k copy")
 	$(PYTEST) -n $(WORKERS) -m "not deep" $(ARGS)
 
-test-deep: setup $(BROWSER) ## Run those that take long (a part of them: make test-deep ARGS="--minutes=30 --part=COMMIT")
+test-deep: for-test $(STAMP) ## Run those that take long (a part: make test-deep ARGS="--minutes=30 --part=COMMIT")
 	$(PYTEST) -n $(WORKERS) -m deep $(ARGS)
 
-screenshots: setup $(BROWSER) ## Take the README's pictures of Dagster anew
+screenshots: for-test $(STAMP) ## Take the README's pictures of Dagster anew
 	CDC_PIPELINE_SCREENSHOTS=docs/images $(PYTEST) $(ARGS) cdc_pipeline_tests/acceptance/test_browser.py
 
-$(BROWSER): $(STAMP)
-	@set -e; \
-	if ! command -v $${CHROMIUM:-chromium} >/dev/null; then \
-	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	        echo "installing chromium, which some tests drive"; \
-	        $(INSTALL) chromium; \
-	    else \
-	        echo "make: some tests need Chromium; as root: apt-get install chromium, or CHROMIUM=/path/to/it" >&2; exit 2; \
-	    fi; \
-	fi; \
-	touch $(BROWSER)
-
-soak: setup ## Random workloads with kills and re-syncs, of these seeds (make soak SEEDS=3,100-120)
+soak: for-demo $(STAMP) ## Random workloads with kills and re-syncs, of these seeds (make soak SEEDS=3,100-120)
 	SEEDS=$(SEEDS) $(PYTEST) -n $(WORKERS) $(ARGS) cdc_pipeline_tests/acceptance/test_soak.py
 
-fuzz: setup ## Plans of random seeds, judged independently (make fuzz SEEDS=1-50 SOURCE=mysql TARGET=mysql, or MINUTES=30)
+fuzz: for-demo $(STAMP) ## Plans of random seeds, judged independently (make fuzz SEEDS=1-50 TARGET=mysql, or MINUTES=30)
 	$(BIN)/python -m cdc_pipeline_tests.fuzz --source $(or $(SOURCE),mysql) --target $(or $(TARGET),postgresql) \
 	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
@@ -107,6 +106,9 @@ $(BENCH): $(STAMP)
 test-oracle: setup ## Test against your Oracle (CDC_PIPELINE_ORACLE_URL=oracle://user:password@host:1521/service)
 	$(PYTEST) -o 'norecursedirs=.*' $(ARGS) cdc_pipeline_tests/oracle
 
+test-fresh: ## As root: demo and tests in minimal systems (make test-fresh ARGS="--systems trixie --users plain --whole")
+	@$(FIND_PYTHON); exec $$python -m cdc_pipeline_tests.fresh $(ARGS)
+
 lint: setup ## Style, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -119,7 +121,7 @@ format: setup ## Mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-up: setup ## Start Kafka, Connect, MySQL and PostgreSQL on this machine
+up: for-demo $(STAMP) ## Start Kafka, Connect, MySQL and PostgreSQL on this machine
 	$(BIN)/cdc-pipeline local up
 
 status: setup ## Tell which of them run

@@ -20,7 +20,7 @@ import click
 from prometheus_client import CollectorRegistry, start_http_server
 
 from cdc_pipeline import terminal
-from cdc_pipeline.config import find_replication, load_replication, replication_files
+from cdc_pipeline.config import find_replication, folder_of_commands, load_replication, replication_files
 from cdc_pipeline.errors import CdcPipelineError, ValidationFailed
 from cdc_pipeline.local.command import local
 from cdc_pipeline.metrics import StatusCollector
@@ -199,7 +199,7 @@ def status(replication: Replication, as_json: bool) -> int:
 def metrics(port: int, address: str) -> None:
     """Serve what `status` tells to Prometheus, of every replication here, until Ctrl-C."""
     try:
-        replications = [Parts(load_replication(path)) for path in replication_files()]
+        replications = [Parts(load_replication(path)) for path in replication_files(folder_of_commands())]
         registry = CollectorRegistry()
         registry.register(StatusCollector(replications))
         server, thread = start_http_server(port, address, registry)

@@ -289,3 +289,9 @@ class ValueNotRepresentable(CdcPipelineError):
 
 class LocalStackError(CdcPipelineError):
     """{server}: {reason}"""
+
+
+class ToolsMissing(LocalStackError):
+    """This machine lacks {tools}."""
+
+    hint = "On Debian and Ubuntu, as root: apt-get install --no-install-recommends {packages}"

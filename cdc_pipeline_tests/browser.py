@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -12,6 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from cdc_pipeline.local import debian, tools
 
 PATIENCE_SECONDS = 120
 SIZE = {"width": 1440, "height": 900}
@@ -26,18 +27,21 @@ LARGEST_PICTURE = 200_000
 _RUN = re.compile("/runs/[0-9a-f-]{36}")
 
 
-def chromium() -> str:
-    """The program that $CHROMIUM names, or the system's."""
-    name = os.environ.get("CHROMIUM", "chromium")
-    found = shutil.which(name)
-    assert found, f"There is no {name}: apt-get install chromium, or say where it is with CHROMIUM=/path/to/it"
-    return found
+def chromium() -> tuple[Path, dict[str, str]]:
+    """The program that $CHROMIUM names, the machine's or the cache's, and the environment that it needs."""
+    found = tools.find_chromium()
+    assert found, "There is no Chromium: `make test` gets one, or say where it is with CHROMIUM=/path/to/it"
+    for tree in debian.fetched():
+        if found.is_relative_to(tree.folder):
+            return found, {**os.environ, **tree.environment, "FONTCONFIG_SYSROOT": str(tree.folder)}
+    return found, dict(os.environ)
 
 
 @contextmanager
 def dagster_ui(url: str) -> Iterator[DagsterUi]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        program, environment = chromium()
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS, env=environment)  # type: ignore[arg-type]
         page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
         page.set_default_timeout(PATIENCE_SECONDS * 1000)
         expect.set_options(timeout=PATIENCE_SECONDS * 1000)

@@ -13,6 +13,7 @@ from cdc_pipeline.config.endpoints import DATABASE_KINDS, Connect, Endpoint, Hea
 from cdc_pipeline.config.files import (
     FOLDER_VARIABLE,
     find_replication,
+    folder_of_commands,
     load_replication,
     replication_files,
     replications_folder,
@@ -33,6 +34,7 @@ __all__ = [
     "ReplicationConfig",
     "TableRule",
     "find_replication",
+    "folder_of_commands",
     "is_reserved",
     "load_replication",
     "replication_files",

@@ -15,6 +15,7 @@ from yaml.constructor import ConstructorError
 
 from cdc_pipeline.config.replication import ReplicationConfig
 from cdc_pipeline.errors import ConfigError
+from cdc_pipeline.local.site import default_home, demos_replications
 
 FOLDER_VARIABLE = "CDC_PIPELINE_REPLICATIONS"
 
@@ -23,17 +24,29 @@ def replications_folder() -> Path:
     return Path(os.environ.get(FOLDER_VARIABLE, "replications"))
 
 
+def folder_of_commands() -> Path:
+    """Where a command looks: the same, or, if nothing is there and nobody named it, where a demo has its replication.
+
+    Dagster does not look there: two of them would run one replication.
+    """
+    folder = replications_folder()
+    if FOLDER_VARIABLE in os.environ or replication_files(folder):
+        return folder
+    demos = demos_replications(default_home())
+    return demos if replication_files(demos) else folder
+
+
 def replication_files(folder: Path | None = None) -> list[Path]:
     folder = folder or replications_folder()
     return sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
 
 
 def find_replication(name: str | None = None, folder: Path | None = None) -> ReplicationConfig:
-    """The replication of that name, or the only one there is.
+    """The replication of that name, or the only one there is: for commands.
 
     Raises ConfigError, with the names there are, if there is none or more than one.
     """
-    folder = folder or replications_folder()
+    folder = folder or folder_of_commands()
     files = {path.stem: path for path in replication_files(folder)}
     names = ", ".join(files) or "none"
     if name is None:

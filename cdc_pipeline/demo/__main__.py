@@ -34,7 +34,7 @@ from cdc_pipeline.verify import verify
 
 GOOD, DIFFERENT, NOT_DONE = 0, 1, 2
 REFRESH_SECONDS = 1.0
-REGISTERED_WITHIN, APPLIED_WITHIN = 180.0, 300.0
+REGISTERED_WITHIN, APPLIED_WITHIN = 180.0 * processes.PATIENCE, 300.0 * processes.PATIENCE
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OUTSIDE_ERRORS = (CdcPipelineError, requests.RequestException, pymysql.MySQLError, psycopg2.Error, OSError)
 
@@ -148,6 +148,7 @@ class Demo:
         """Connector, topics and state go, so that a stack which stays has nothing of ours to do."""
         try:
             replication.teardown()
+            replica.replication_file(self.home).unlink()  # the commands of this checkout find it no longer
         except CdcPipelineError as error:
             self.say(f"The replication could not be removed; the next demo does it: {error}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
@@ -15,24 +14,23 @@ from sqlalchemy.engine import URL, make_url
 from cdc_pipeline.config import ReplicationConfig, load_replication
 from cdc_pipeline.demo import shop
 from cdc_pipeline.errors import CdcPipelineError
-from cdc_pipeline.local.site import secrets_folder, write_private
+from cdc_pipeline.local.site import demos_replications, secrets_folder, write_private
 from cdc_pipeline.local.stack import Endpoints
 from cdc_pipeline.replication import Replication
 
 SOURCE, TARGET, LOGIN = "shop", "dwh", "cdc"
-SOURCE_PASSWORD, TARGET_PASSWORD = "SHOP_PASSWORD", "DWH_PASSWORD"
-PASSWORD_FILE = "shop-source.password"
+SOURCE_PASSWORD_FILE, TARGET_PASSWORD_FILE = "shop-source.password", "dwh.password"
 
 REPLICATION = """\
 # Written by the demo, anew each time.
 client: 2
 database: 5
 config: 6
-source: {{url: "{source}", password: "${{{source_password}}}"}}
-target: {{url: "{target}", password: "${{{target_password}}}"}}
+source: {{url: "{source}", password_file: "{secrets}/{source_file}"}}
+target: {{url: "{target}", password_file: "{target_password}"}}
 kafka: {{bootstrap_servers: "{kafka}"}}
 # In place of the password, the connector's JSON has this reference, which the Connect worker resolves.
-connect: {{url: "{connect}", source_password: "${{directory:{secrets}:{password_file}}}"}}
+connect: {{url: "{connect}", source_password: "${{directory:{secrets}:{source_file}}}"}}
 connector:
   # The table definitions are read without a global read lock: nobody who writes the shop has to wait.
   snapshot.locking.mode: none
@@ -84,8 +82,8 @@ def prepare(servers: Servers, home: Path) -> Replication:
     passwords = {SOURCE: secrets.token_urlsafe(24), TARGET: secrets.token_urlsafe(24)}
     make_source(servers, passwords[SOURCE])
     make_target(servers, passwords[TARGET])
-    write_private(secrets_folder(home) / PASSWORD_FILE, passwords[SOURCE])
-    os.environ[SOURCE_PASSWORD], os.environ[TARGET_PASSWORD] = passwords[SOURCE], passwords[TARGET]
+    write_private(secrets_folder(home) / SOURCE_PASSWORD_FILE, passwords[SOURCE])
+    write_private(home / "demo" / TARGET_PASSWORD_FILE, passwords[TARGET])  # which Connect need not read
     config = write_replication(servers, home)
     Replication(config).teardown()
     empty(servers)
@@ -136,27 +134,26 @@ def empty(servers: Servers) -> None:
         postgresql.close()
 
 
-def replications_folder(home: Path) -> Path:
-    return home / "demo" / "replications"
+def replication_file(home: Path) -> Path:
+    return demos_replications(home) / f"{SOURCE}.yaml"
 
 
 def write_replication(servers: Servers, home: Path) -> ReplicationConfig:
-    """The file as its owner would write it: it holds no password."""
+    """The file as its owner would write it: it holds no password, and every command in this checkout can use it."""
     mysql, postgresql = servers.mysql_url, servers.postgresql_url
     source = URL.create("mysql", LOGIN, host=mysql.host, port=mysql.port, database=SOURCE)
     target = URL.create("postgresql", LOGIN, host=postgresql.host, port=postgresql.port, database=TARGET)
     text = REPLICATION.format(
         source=source.render_as_string(),
         target=target.render_as_string(),
-        source_password=SOURCE_PASSWORD,
-        target_password=TARGET_PASSWORD,
+        target_password=(home / "demo" / TARGET_PASSWORD_FILE).resolve(),
         kafka=servers.kafka,
         connect=servers.connect_url,
         secrets=secrets_folder(home).resolve(),
-        password_file=PASSWORD_FILE,
+        source_file=SOURCE_PASSWORD_FILE,
         tables=", ".join(shop.TABLES),
     )
-    path = replications_folder(home) / "shop.yaml"
+    path = replication_file(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return load_replication(path)

@@ -18,14 +18,14 @@ import psutil
 import requests
 
 from cdc_pipeline.config import FOLDER_VARIABLE
-from cdc_pipeline.demo.replica import replications_folder
 from cdc_pipeline.errors import CdcPipelineError
 from cdc_pipeline.local import ports, processes
-from cdc_pipeline.local.site import Report, Site
+from cdc_pipeline.local.site import Report, Site, demos_replications
 
 INSTANCE_FILE = Path(__file__).resolve().parents[2] / "dagster.yaml"
 DEFINITIONS = "cdc_pipeline.definitions"
-ANSWER_WITHIN, RUNS_END_WITHIN, END_WITHIN = 30.0, 15.0, 20.0
+ANSWER_WITHIN, RUNS_END_WITHIN, END_WITHIN = (within * processes.PATIENCE for within in (30.0, 15.0, 20.0))
+RUN_LAUNCHED_WITHIN = 60.0 * processes.PATIENCE  # Dagster's own measure
 REST_ENDS_WITHIN = 5.0  # code servers have nothing to lose, but may take ten seconds to see it
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
 
@@ -70,12 +70,13 @@ class Dagster:
         self.site.make_files()
         if not INSTANCE_FILE.exists():
             raise CdcPipelineError(reason=f"{INSTANCE_FILE} is not there; run the demo from a checkout.")
-        shutil.copy(INSTANCE_FILE, self.site.folder / "dagster.yaml")
+        (self.site.folder / "dagster.yaml").write_text(_patient(INSTANCE_FILE.read_text()))
         processes.spawn(
             self.site,
             [sys.executable, "-m", "dagster", "dev", "--host", ports.LOOPBACK, "--port", str(self.site.port),
              "--module-name", DEFINITIONS],
-            env={"DAGSTER_HOME": str(self.site.folder), FOLDER_VARIABLE: str(replications_folder(self.home).resolve())},
+            env={"DAGSTER_HOME": str(self.site.folder), FOLDER_VARIABLE: str(demos_replications(self.home).resolve()),
+                 "DAGSTER_GRPC_TIMEOUT_SECONDS": str(round(RUN_LAUNCHED_WITHIN))},
         )  # fmt: skip
         processes.wait_until_ready(self.site, self._has_loaded)
         self._started = True
@@ -209,3 +210,12 @@ class Dagster:
                 lines += [f"  {entry['label']}: {entry['text']}" for entry in entries if "text" in entry]
         lines = lines or [event["message"] for event in events if event["__typename"] == "RunFailureEvent"]
         return "\n".join(lines) or "it does not say why"
+
+
+def _patient(instance: str) -> str:
+    """Let a slow machine take longer until a run has started or ended."""
+    return re.sub(
+        r"(?<=start_timeout_seconds: |ancel_timeout_seconds: )\d+",
+        lambda seconds: str(round(int(seconds[0]) * processes.PATIENCE)),
+        instance,
+    )

@@ -10,12 +10,15 @@ import fcntl
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from cdc_pipeline.errors import LocalStackError
 from cdc_pipeline.local.site import OPEN_TO_ALL, Report
+
+_held = threading.local()
 
 
 def cache() -> Path:
@@ -66,18 +69,25 @@ def empty_draft(place: Path) -> Path:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Hold the cache's lock, which is not to be asked for twice."""
+    """Hold the cache's lock; a thread that has it already goes on."""
+    if getattr(_held, "by_us", False):
+        yield
+        return
     with (cache() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        _held.by_us = True
+        try:
+            yield
+        finally:
+            _held.by_us = False
 
 
 def run_client(command: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Run a package client and return its output; when it fails its last lines tell why."""
+    """Run a package client and return its output, in English; when it fails its last lines tell why."""
     done = subprocess.run(
         command,
         cwd=cwd,
-        env=env,
+        env={**(os.environ if env is None else env), "LC_ALL": "C.UTF-8"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -21,6 +21,7 @@ from sqlalchemy import URL, NullPool, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from cdc_pipeline.errors import CdcPipelineError, LocalStackError
+from cdc_pipeline.local import prerequisites, tools
 
 COULD_NOT_BE_DONE = 2
 
@@ -53,6 +54,7 @@ def up(further: tuple[str, ...], **versions: tuple[str, ...]) -> None:
     named = [f"{kind}-{version}" for kind, all_of_it in versions.items() for version in all_of_it]
     with _failing_plainly(), _progress("starting the servers") as report:
         home = _stack().default_home()
+        tools.get(prerequisites.servers(), report)
         endpoints = _stack().up(home, report, _stack().asked_for(home, [*further, *named]))
     _show(home, endpoints)
 

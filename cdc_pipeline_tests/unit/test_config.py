@@ -353,6 +353,27 @@ def test_a_folder_without_replications_is_named(folder: Path) -> None:
         find_replication(folder=folder / "nowhere")
 
 
+def test_a_running_demos_replication_is_found_where_there_is_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CDC_PIPELINE_REPLICATIONS", "CDC_PIPELINE_LOCAL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SHOP_PASSWORD", SECRET)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("")
+    demos = tmp_path / ".local" / "demo" / "replications"
+    demos.mkdir(parents=True)
+    (demos / "shop.yaml").write_text(SHOP)
+    assert find_replication().name == "shop"
+    assert replication_files() == []  # Dagster's: the demo has one of its own
+    (tmp_path / "replications").mkdir()
+    (tmp_path / "replications" / "stock.yaml").write_text(SHOP)
+    assert find_replication().name == "stock"
+    monkeypatch.setenv("CDC_PIPELINE_REPLICATIONS", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="0 replications here"):
+        find_replication()
+
+
 # -- what owners choose per table ---------------------------------------------------------------------------------
 
 
