@@ -51,7 +51,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def row_hash(self, columns: Sequence[tuple[str, ColumnType]], prefix: str = "") -> str:
-        """The expression for the MD5 (32 hexadecimal digits) of a row's compare texts, NULLs and lengths told."""
+        """The expression for the SHA-256 (64 hexadecimal digits) of a row's compare texts, NULLs and lengths told."""
 
     def one_of(self, expression: str, texts: Sequence[str]) -> str:
         """The condition that an expression is one of these texts."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import md5
+from hashlib import sha256
 
 
 def row_hash(texts: Iterable[str | None]) -> str:
-    """32 hexadecimal digits."""
+    """64 hexadecimal digits."""
     joined = "".join("N" if text is None else f"{len(text)}:{text}" for text in texts)
-    return md5(joined.encode(), usedforsecurity=False).hexdigest()
+    return sha256(joined.encode()).hexdigest()

@@ -18,8 +18,8 @@ from cdc_pipeline.model import ColumnType, Kind
 COLUMNS = [("id", ColumnType(Kind.INTEGER, 32)), ("name", ColumnType(Kind.TEXT))]
 
 
-def md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Table:
@@ -35,8 +35,8 @@ class Table:
 
     def _hashed(self, key: Collection[str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
         for id, name in self.rows.items():
-            row_hash = md5(name if not key else id + name)
-            yield (id,) if key else (), row_hash, md5(id) if key else row_hash
+            row_hash = sha256(name if not key else id + name)
+            yield (id,) if key else (), row_hash, sha256(id) if key else row_hash
 
     def bucket_sums(
         self, _rows: str, _columns: Any, key: Collection[str], digits: int, within: Collection[str]

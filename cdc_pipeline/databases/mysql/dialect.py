@@ -239,7 +239,7 @@ class MySqlDialect(Dialect):
         for name, type in columns:
             text = self.compare(prefix + self.quote(name), type)
             fields.append(f"IFNULL(CONCAT(CHAR_LENGTH({text}), ':', {text}), 'N')")
-        return f"MD5(CONCAT({', '.join(fields)}))"
+        return f"SHA2(CONCAT({', '.join(fields)}), 256)"
 
     def hash_sum(self, row_hash: str) -> str:
         return f"SUM(CAST(CONV(LEFT({row_hash}, 15), 16, 10) AS UNSIGNED))"

@@ -23,6 +23,7 @@ _AT_A_TIME = 16 * 1024
 
 
 class Session(Connection):
+    _force_close: Any
     _offered: BinaryIO | None = None
 
     @contextmanager

@@ -19,6 +19,7 @@ _INTEGERS_FROM_DEBEZIUM = 18  # up to so many digits a NUMBER of a scale below z
 _LONGEST_VARCHAR2 = 1000  # characters of four bytes
 _LONGEST_RAW = 2000
 _KEY_CHARACTERS = 255
+_SHA256 = 4  # as DBMS_CRYPTO counts its hashes
 _DIGITS = {8: 3, 16: 5, 24: 8, 32: 10, 64: 19}
 
 _DECLARED = re.compile(r"^(?P<name>[a-z_][a-z0-9_]*)(?P<rest>.*)$", re.DOTALL)
@@ -181,9 +182,9 @@ class OracleDialect(Dialect):
         fields = [(prefix + self.quote(name), type) for name, type in columns]
         if not are_long([type for _, type in columns]):
             texts = " || ".join(_field(comparable(name, type)) for name, type in fields)
-            return f"LOWER(RAWTOHEX(STANDARD_HASH({texts}, 'MD5')))"
+            return f"LOWER(RAWTOHEX(STANDARD_HASH({texts}, 'SHA256')))"
         texts = " || ".join(_long_field(name, type) for name, type in fields)
-        return f"LOWER(RAWTOHEX(DBMS_CRYPTO.HASH({texts}, 2)))"  # 2 is MD5
+        return f"LOWER(RAWTOHEX(DBMS_CRYPTO.HASH({texts}, {_SHA256})))"
 
     def one_of(self, expression: str, texts: Sequence[str]) -> str:
         """Before 23ai a list has 1000 expressions at most (ORA-01795)."""
@@ -201,7 +202,7 @@ def _field(text: str) -> str:
 def _long_field(name: str, type: ColumnType) -> str:
     text = comparable(name, type)
     if is_long(type) and type.kind in (Kind.BINARY, Kind.GEOMETRY):
-        text = f"RAWTOHEX(DBMS_CRYPTO.HASH({name}, 2))"
+        text = f"RAWTOHEX(DBMS_CRYPTO.HASH({name}, {_SHA256}))"
         return f"TO_CLOB(CASE WHEN {name} IS NULL THEN 'N' ELSE {text} END)"
     # Both branches are CLOBs: Oracle does not mix them with VARCHAR2 in one CASE.
     return f"CASE WHEN {text} IS NULL THEN TO_CLOB('N') ELSE TO_CLOB(LENGTH({text}) || ':') || {text} END"

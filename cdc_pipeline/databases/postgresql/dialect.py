@@ -237,7 +237,8 @@ class PostgreSqlDialect(Dialect):
         for name, type in columns:
             text = self.compare(prefix + self.quote(name), type)
             fields.append(f"coalesce(length({text}) || ':' || {text}, 'N')")
-        return f"md5(convert_to({' || '.join(fields)}, 'UTF8'))"  # whatever the encoding of the database
+        # Whatever the encoding of the database.
+        return f"encode(sha256(convert_to({' || '.join(fields)}, 'UTF8')), 'hex')"
 
     def hash_sum(self, row_hash: str) -> str:
         return f"sum(('x0' || left({row_hash}, 15))::bit(64)::bigint)"

@@ -42,9 +42,9 @@ TRANSLATIONS = [
     (r"^BEGIN EXECUTE IMMEDIATE 'CREATE TABLE (.*)'; EXCEPTION .* END;$", r"CREATE TABLE IF NOT EXISTS \1"),
     # The functions that hash. A CLOB is text to H2's.
     (r"TO_CLOB\(", "("),
-    (r"STANDARD_HASH\((.*?), 'MD5'\)", r"HASH('MD5', \1)"),
-    (r"DBMS_CRYPTO\.HASH\(((?:(?!DBMS_CRYPTO).)*?), 2\)", r"HASH('MD5', \1)"),  # the inner one of a BLOB,
-    (r"DBMS_CRYPTO\.HASH\((.*?), 2\)", r"HASH('MD5', \1)"),  # then the outer one
+    (r"STANDARD_HASH\((.*?), 'SHA256'\)", r"HASH('SHA-256', \1)"),
+    (r"DBMS_CRYPTO\.HASH\(((?:(?!DBMS_CRYPTO).)*?), 4\)", r"HASH('SHA-256', \1)"),  # the inner one of a BLOB,
+    (r"DBMS_CRYPTO\.HASH\((.*?), 4\)", r"HASH('SHA-256', \1)"),  # then the outer one
     (r"TO_NUMBER\(SUBSTR\((.*), 1, 15\), 'X+'\)", r"CAST(HEXTORAW('0' || SUBSTR(\1, 1, 15)) AS BIGINT)"),
     # The time in UTC.
     (r'SYS_EXTRACT_UTC\(((?:[ts]\.)?"[^"]+")\)', r"(\1 AT TIME ZONE 'UTC')"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from hashlib import md5
+from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -92,7 +92,7 @@ def test_a_shape_made_for_a_source_is_found_fit_for_it_afterwards(server: H2Targ
 def test_the_sums_of_buckets_do_not_depend_on_who_makes_them(
     server: H2Target, make_table: MakeTable, shape: TableShape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sums of the first 60 bits of each row's MD5, which PostgreSQL and MySQL compute from the same texts."""
+    """Sums of the first 60 bits of each row's SHA-256, which PostgreSQL and MySQL compute from the same texts."""
     monkeypatch.setattr(reader, "batches", lambda connection, sql, _: [connection.exec_driver_sql(sql).all()])
     table = make_table(shape)
     values: list[Row] = [("1", "ä€", "note", "1.50"), ("2", "b", None, None), ("3", "b", None, "-0.01")]
@@ -103,7 +103,7 @@ def test_the_sums_of_buckets_do_not_depend_on_who_makes_them(
     with server.connect() as connection, connection.begin():
         server.load(connection, table, columns, BytesIO(copy_text.render(values)))
     texts = ["".join("N" if v is None else f"{len(v)}:{v}" for v in row) for row in values]
-    hashes = [md5(text.encode(), usedforsecurity=False).hexdigest() for text in texts]
+    hashes = [sha256(text.encode()).hexdigest() for text in texts]
     name, buckets = server.dialect.table(table), {h[:4]: (1, int(h[:15], 16)) for h in hashes}
     assert server.bucket_sums(name, columns, (), 4) == buckets
     within = {hashes[0][:2], hashes[1][:2]}

@@ -168,7 +168,7 @@ def test_a_decimal_is_compared_with_as_many_digits_as_its_declaration_has() -> N
 
 def test_a_short_row_is_hashed_by_the_server_alone_and_a_long_one_needs_a_package() -> None:
     short = [("a", ColumnType(Kind.TEXT, 20)), ("b", ColumnType(Kind.BINARY, 16))]
-    assert "STANDARD_HASH" in ORACLE.row_hash(short)
+    assert re.fullmatch(r"LOWER\(RAWTOHEX\(STANDARD_HASH\(.*, 'SHA256'\)\)\)", ORACLE.row_hash(short))
     for column in (ColumnType(Kind.TEXT), ColumnType(Kind.BINARY), ColumnType(Kind.TEXT, 950)):
         assert "DBMS_CRYPTO" in ORACLE.row_hash([*short, ("c", column), ("d", ColumnType(Kind.TEXT, 50))])
 
