@@ -30,8 +30,12 @@ def cache() -> Path:
         folder = Path("/var/cache/cdc-pipeline")
     else:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cdc-pipeline"
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(OPEN_TO_ALL)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(OPEN_TO_ALL)
+    except OSError as error:
+        reason = f"{folder} cannot be made ({error.strerror}); $CDC_PIPELINE_CACHE may name another place."
+        raise LocalStackError(server="cache", reason=reason) from None
     return folder
 
 
