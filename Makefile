@@ -11,8 +11,9 @@ BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
 STAMP := .venv/installed
 BENCH := .venv/bench
-# So many processes run the tests, beside one stack of servers. Their modules are kept compiled, whatever the shell says.
-WORKERS := 4
+# So many processes run the tests beside one stack of servers; 0 is this one alone. Modules are kept compiled, whatever
+# the shell says.
+WORKERS := 0
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # How much is measured.
 ROWS := 100000

@@ -292,6 +292,4 @@ class LocalStackError(CdcPipelineError):
 
 
 class ToolsMissing(LocalStackError):
-    """This machine lacks {tools}."""
-
-    hint = "On Debian and Ubuntu, as root: apt-get install --no-install-recommends {packages}"
+    """This machine lacks {tools}. On Debian and Ubuntu, as root: apt-get install --no-install-recommends {packages}"""
