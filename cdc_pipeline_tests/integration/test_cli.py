@@ -331,7 +331,7 @@ def test_status_tells_connector_consumer_and_every_table(shop: Scenario) -> None
     answer = data(status)
     assert answer.keys() == {
         "replication", "desired", "connector", "consumer", "joined", "tables", "lag_events", "lag_seconds",
-        "last_error", "errors", "heartbeat_age_seconds",
+        "last_error", "errors", "heartbeat_age_seconds", "kept_out",
     }  # fmt: skip
     assert (answer["replication"], answer["desired"]) == (shop.name, "running")
     assert (answer["connector"]["name"], answer["connector"]["state"]) == (connector(shop), "RUNNING")
