@@ -33,7 +33,7 @@ def chosen() -> Iterator[Any]:
         yield seed if seed < SEEDS_BY_DAY else pytest.param(seed, marks=pytest.mark.deep)
 
 
-@pytest.mark.parametrize("seed", chosen())
+@pytest.mark.parametrize("seed", list(chosen()))
 def test_whatever_happens_the_target_ends_as_the_source_is(scenario: Callable[..., Scenario], seed: int) -> None:
     source, target = DIRECTIONS[seed % len(DIRECTIONS)]
     try:
