@@ -25,7 +25,7 @@ def _take(evidence: Evidence, here: World, outcome: Outcome) -> bool:
     """Keep what a command came to; whether the plan goes on."""
     here.log.append(f"{' '.join(outcome.command)}: {outcome.code} {outcome.error[:600]} ({outcome.seconds:.1f} s)")
     evidence.outcomes.append(outcome)
-    if outcome.code not in (0, 1):
+    if outcome.code not in (0, 1) or outcome.has_traceback:
         evidence.stopped = outcome.error or "it did not end"
     return not evidence.stopped
 

@@ -39,7 +39,12 @@ POSTGRESQL: Mapping[str, Tried] = {
         known=_PINNED,
     ),
     "TimeZone": _both("'Asia/Kolkata'", "'America/St_Johns'", "'Europe/Berlin'"),
-    "client_encoding": Tried(("'LATIN1'",), ("'LATIN1'", "'EUC_JP'"), ("'LATIN1'",)),
+    "client_encoding": Tried(
+        (),
+        ("'LATIN1'", "'EUC_JP'"),
+        ("'LATIN1'",),
+        known="texts are garbled where a login has another encoding than UTF8",
+    ),
     "extra_float_digits": _both("0", "-15"),
     "lc_messages": Tried((), ("'C'",), ("'C'",)),
     "lc_monetary": _both("'C'"),

@@ -133,7 +133,7 @@ def _of_outcomes(evidence: Evidence) -> list[Finding]:
         what = f"{' '.join(outcome.command)} (exit code {outcome.code})"
         if outcome.code is None:
             findings.append(Finding("hang", "", f"{what}: did not end\n{outcome.output[-1500:]}"))
-        elif "Traceback (most recent call last)" in outcome.output:
+        elif outcome.has_traceback:
             findings.append(Finding("crash", "", f"{what}\n{outcome.output[-1500:]}"))
         elif outcome.code not in (0, 1) and not is_refused_in_step_1(outcome.error) and not stop_is_told(outcome.error):
             findings.append(Finding("stop", "", f"{what}: {outcome.error[:1500] or outcome.output[-500:]}"))

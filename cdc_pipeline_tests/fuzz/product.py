@@ -39,6 +39,10 @@ class Outcome:
         at = self.output.rfind("Error: ")
         return self.output[at:].strip() if at >= 0 else ""
 
+    @property
+    def has_traceback(self) -> bool:
+        return "Traceback (most recent call last)" in self.output
+
 
 @dataclass
 class Command:

@@ -51,7 +51,7 @@ class MySqlSession:
             with self._connection.cursor() as cursor:
                 cursor.execute(sql)
                 return list(cursor.fetchall()) if cursor.description else []
-        except pymysql.Error as error:
+        except (pymysql.Error, UnicodeError) as error:
             raise Refused(str(error.args[-1])) from error
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class PostgreSqlSession:
             with self._connection.cursor() as cursor:
                 cursor.execute(sql)
                 return list(cursor.fetchall()) if cursor.description else []
-        except psycopg2.Error as error:
+        except (psycopg2.Error, UnicodeError) as error:
             raise Refused(str(error).strip()) from error
 
     def close(self) -> None:

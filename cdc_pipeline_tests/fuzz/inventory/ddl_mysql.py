@@ -6,7 +6,7 @@ from cdc_pipeline_tests.fuzz.draft import Draft
 from cdc_pipeline_tests.fuzz.features import LIKE_MYSQL, MYSQL, Feature, add, feature
 from cdc_pipeline_tests.fuzz.inventory.transactions import changes
 from cdc_pipeline_tests.fuzz.maker import Maker, alter, raw
-from cdc_pipeline_tests.fuzz.plan import Clause, Insert, Raw, Statement
+from cdc_pipeline_tests.fuzz.plan import Insert, Raw, Statement
 
 _V, _W = ("v", "INT", ["1", "2", "NULL"]), ("w", "VARCHAR(20)", ["'w'", "'x y'", "NULL"])
 
@@ -185,67 +185,6 @@ def enum_labels_changed(maker: Maker) -> None:
     )
 
 
-# -- partitions -------------------------------------------------------------------------------------------------------
-
-
-def _partitioned(maker: Maker, name: str) -> Draft:
-    by = "PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (3), PARTITION p1 VALUES LESS THAN (100), "
-    return maker.plain_table(name, _V, options=by + "PARTITION p2 VALUES LESS THAN MAXVALUE)", rows=6)
-
-
-_PARTITIONS = "what ALTER TABLE does to a partition's rows is not logged"
-
-
-@feature("ddl", weight=6, sources=LIKE_MYSQL, known=_PARTITIONS)
-def partition_dropped(maker: Maker) -> None:
-    draft = _partitioned(maker, "partition_dropped")
-    maker.does("partition_dropped", draft.insert(), alter(draft, "DROP PARTITION p0"), draft.insert())
-
-
-@feature("ddl", weight=4, sources=LIKE_MYSQL, known=_PARTITIONS)
-def partition_truncated(maker: Maker) -> None:
-    draft = _partitioned(maker, "partition_truncated")
-    maker.does("partition_truncated", draft.insert(), alter(draft, "TRUNCATE PARTITION p1"), draft.insert())
-
-
-@feature("ddl", weight=4, sources=LIKE_MYSQL, known=_PARTITIONS)
-def partition_exchanged(maker: Maker) -> None:
-    draft = _partitioned(maker, "partition_exchanged")
-    maker.does(
-        "partition_exchanged",
-        raw(draft, "CREATE TABLE exchanged (`id` INT NOT NULL PRIMARY KEY, `v` INT)"),
-        Raw("INSERT INTO exchanged VALUES (2, 77)"),
-        alter(draft, "EXCHANGE PARTITION p0 WITH TABLE exchanged"),
-    )
-
-
-@feature("ddl", weight=3, sources=LIKE_MYSQL)
-def partition_kept(maker: Maker) -> None:
-    """Forms that keep all rows."""
-    draft = _partitioned(maker, "partition_kept")
-    forms = (
-        "REORGANIZE PARTITION p1, p2 INTO (PARTITION q1 VALUES LESS THAN (5), PARTITION q2 VALUES LESS THAN MAXVALUE)",
-        "REBUILD PARTITION p0",
-        "ANALYZE PARTITION p0",
-        "OPTIMIZE PARTITION p0",
-        "REMOVE PARTITIONING",
-    )
-    _block(maker, "partition_kept", draft, *(alter(draft, form) for form in forms))
-
-
-@feature("ddl", weight=3, sources=LIKE_MYSQL)
-def partition_added(maker: Maker) -> None:
-    by = "PARTITION BY LIST (id) (PARTITION p0 VALUES IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12))"
-    draft = maker.plain_table("partition_added", _V, options=by, rows=3)
-    _block(
-        maker,
-        "partition_added",
-        draft,
-        alter(draft, "ADD PARTITION (PARTITION p1 VALUES IN (20, 21))"),
-        Insert(draft.name, ((("id", "20"), ("v", "5")),)),
-    )
-
-
 # -- the session's own syntax -----------------------------------------------------------------------------------------
 
 
@@ -308,11 +247,3 @@ def foreign_key_added(maker: Maker) -> None:
         (child.name, parent.name),
     )
     maker.does("foreign_key_added", key, parent.insert(), child.insert())
-
-
-@feature("table", weight=5, sources=LIKE_MYSQL)
-def spatial_index(maker: Maker) -> None:
-    draft = maker.plain_table("spatial_index", ("g", "POINT NOT NULL", ["ST_GeomFromText('POINT(1 2)')"]), rows=0)
-    draft.clauses.append(Clause("SPATIAL INDEX («0»)", ("g",)))
-    maker.made[draft.name] = draft.table()
-    maker.fill(draft, 2)

@@ -6,7 +6,7 @@ from cdc_pipeline_tests.fuzz.draft import Draft
 from cdc_pipeline_tests.fuzz.features import POSTGRESQL, Feature, add, feature
 from cdc_pipeline_tests.fuzz.inventory.transactions import BEGIN, COMMIT, ROLLBACK, changes
 from cdc_pipeline_tests.fuzz.maker import Maker, alter, raw
-from cdc_pipeline_tests.fuzz.plan import RUN, SOURCE, Clause, Insert, Raw, Statement
+from cdc_pipeline_tests.fuzz.plan import RUN, SOURCE, Insert, Raw, Statement
 
 _V, _W = ("v", "INT", ["1", "2", "NULL"]), ("w", "VARCHAR(20)", ["'w'", "'x y'", "NULL"])
 _PG = (POSTGRESQL,)
@@ -209,67 +209,6 @@ def pg_publication_narrowed(maker: Maker) -> None:
         draft.insert(),
         raw(draft, f"ALTER PUBLICATION cdc_pipeline_{RUN}_5 DROP TABLE «0»"),
         draft.insert(),
-        draft.insert(),
-    )
-
-
-# -- partitions and inheritance ---------------------------------------------------------------------------------------
-
-
-def _partitioned(maker: Maker, name: str) -> Draft:
-    draft = maker.plain_table(name, _V, rows=0, options="PARTITION BY RANGE (id)")
-    maker.made.pop(draft.name)
-    for number, bounds in enumerate(("(MINVALUE) TO (3)", "(3) TO (100)", "(100) TO (MAXVALUE)")):
-        draft.after.append(Clause(f"CREATE TABLE {name}_p{number} PARTITION OF «table» FOR VALUES FROM {bounds}"))
-    maker.settle()
-    maker.fill(draft, 6)
-    return draft
-
-
-_BY_HAND = {"loss": "partition_by_hand", "sources": _PG, "weight": 3}
-
-
-@feature("ddl", **_BY_HAND)
-def pg_partition_dropped(maker: Maker) -> None:
-    draft = _partitioned(maker, "pg_partition_dropped")
-    maker.does("pg_partition_dropped", draft.insert(), raw(draft, "DROP TABLE pg_partition_dropped_p0"), draft.insert())
-
-
-@feature("ddl", **_BY_HAND)
-def pg_partition_detached(maker: Maker) -> None:
-    draft = _partitioned(maker, "pg_partition_detached")
-    maker.does("pg_partition_detached", draft.insert(), alter(draft, "DETACH PARTITION pg_partition_detached_p1"))
-
-
-@feature("ddl", **_BY_HAND)
-def pg_partition_emptied(maker: Maker) -> None:
-    draft = _partitioned(maker, "pg_partition_emptied")
-    maker.does("pg_partition_emptied", draft.insert(), raw(draft, "TRUNCATE pg_partition_emptied_p1"), draft.insert())
-
-
-@feature("ddl", weight=3, sources=_PG)
-def pg_partitions_live(maker: Maker) -> None:
-    """Rows move between partitions, a new one comes, the whole table is emptied."""
-    draft = _partitioned(maker, "pg_partitions_live")
-    maker.block(
-        maker.sql(
-            "pg_partitions_live",
-            draft.insert(),
-            raw(draft, "UPDATE «0» SET id = id + 200 WHERE id < 3"),
-            draft.insert(),
-        ),
-        maker.sql("pg_partitions_live", raw(draft, "TRUNCATE «0»"), draft.insert(), draft.insert()),
-    )
-
-
-@feature("ddl", weight=3, sources=_PG)
-def pg_inherits(maker: Maker) -> None:
-    """Rows of a child are seen in its parent."""
-    draft = maker.plain_table("pg_inherits", _V)
-    maker.does(
-        "pg_inherits",
-        raw(draft, "CREATE TABLE child_of_it () INHERITS («0»)"),
-        raw(draft, "INSERT INTO child_of_it VALUES (600, 6)"),
         draft.insert(),
     )
 

@@ -81,9 +81,15 @@ _key("key_boolean", "BOOLEAN", lambda n: (("true", "false")[n % 2],), sources=(P
 _key("key_bpchar", "CHAR(5)", lambda n: (f"'{n} '",), sources=(POSTGRESQL,))
 _key("key_inet", "INET", lambda n: (f"'10.0.{n // 256}.{n % 256}'",), sources=(POSTGRESQL,))
 _key("key_interval", "INTERVAL", lambda n: (f"'{n} mons -{n} days'",), sources=(POSTGRESQL,))
-_key("key_array", "INTEGER[]", lambda n: (f"'{{{n},{n}}}'",), sources=(POSTGRESQL,))
-_key("key_range", "INT4RANGE", lambda n: (f"'[{n},{n + 5})'",), sources=(POSTGRESQL,))
-_key("key_jsonb", "JSONB", lambda n: (f"'{{\"n\": {n}.0}}'",), sources=(POSTGRESQL,))
+_LONG_IN_MYSQL = {
+    "key_array": ("INTEGER[]", lambda n: (f"'{{{n},{n}}}'",)),
+    "key_range": ("INT4RANGE", lambda n: (f"'[{n},{n + 5})'",)),
+    "key_jsonb": ("JSONB", lambda n: (f"'{{\"n\": {n}.0}}'",)),
+}
+for _name, (_declared, _literals) in _LONG_IN_MYSQL.items():
+    _key(_name, _declared, _literals, sources=(POSTGRESQL,), targets=(POSTGRESQL,))
+    _long = "a key whose type MySQL cannot index whole is found by its copy alone"
+    _key(f"{_name}_into_mysql", _declared, _literals, sources=(POSTGRESQL,), targets=LIKE_MYSQL, known=_long)
 _key("key_timetz", "TIMETZ", lambda n: (f"'{n % 24:02}:00:00.{n:03}+02'",), sources=(POSTGRESQL,))
 _key("key_bit_text", "BIT(12)", lambda n: (f"B'{n:012b}'",), sources=(POSTGRESQL,))
 _key("key_money", "MONEY", lambda n: (f"'{n}.50'",), sources=(POSTGRESQL,))

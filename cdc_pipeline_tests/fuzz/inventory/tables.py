@@ -200,3 +200,11 @@ def partial_json(maker: Maker) -> None:
         draft.insert(),
         session=session,
     )
+
+
+@feature("table", weight=5, sources=LIKE_MYSQL)
+def spatial_index(maker: Maker) -> None:
+    draft = maker.plain_table("spatial_index", ("g", "POINT NOT NULL", ["ST_GeomFromText('POINT(1 2)')"]), rows=0)
+    draft.clauses.append(Clause("SPATIAL INDEX («0»)", ("g",)))
+    maker.made[draft.name] = draft.table()
+    maker.fill(draft, 2)

@@ -9,7 +9,7 @@ from typing import Any
 from cdc_pipeline_tests.fuzz.draft import Values
 from cdc_pipeline_tests.fuzz.features import LIKE_MYSQL, MYSQL, POSTGRESQL, Feature, add
 from cdc_pipeline_tests.fuzz.maker import Maker
-from cdc_pipeline_tests.fuzz.plan import Column
+from cdc_pipeline_tests.fuzz.plan import Column, Raw
 from cdc_pipeline_tests.values import CASES, FAMILY, Case
 
 _BASE = {"INT", "VARCHAR(50)", "TEXT", "DECIMAL(20, 5)", "DATETIME(6)", "integer", "varchar(50)", "text", "timestamp"}
@@ -177,7 +177,21 @@ _type(
     sources=LIKE_MYSQL,
     targets=LIKE_MYSQL,
 )
-_type("my_zero_dates", "DATE", ["'0000-00-00'", "'2024-00-00'", "'2024-02-00'"], **_MY)
+
+
+def _lax_dates(name: str, declared: str, literals: Sequence[str], mode: str) -> None:
+    """Dates that only a session takes that is told to."""
+
+    def make(maker: Maker, column: str) -> Values:
+        maker.rows.insert(0, maker.sql(name, Raw(f"SET SESSION sql_mode = '{mode}'")))
+        return Values(Column(column, declared, name), literals)
+
+    add(Feature(name, "type", make, 6, LIKE_MYSQL))
+
+
+_lax_dates("my_zero_dates", "DATE", ["'0000-00-00'", "'2024-00-00'", "'2024-02-00'", "'2024-02-29'"], "")
+_lax_dates("my_zero_datetimes", "DATETIME(3)", ["'0000-00-00 00:00:00'", "'2024-00-10 01:02:03.5'"], "")
+_lax_dates("my_invalid_dates", "DATE", ["'2023-02-31'", "'2024-02-29'"], "ALLOW_INVALID_DATES")
 _type(
     "pg_date_era",
     "date",
