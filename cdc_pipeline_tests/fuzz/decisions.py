@@ -106,7 +106,6 @@ POSTGRESQL_LEFT: Mapping[str, str] = {
     "Version and Platform": "what is not tried is about large objects and ALTER SYSTEM",
 }
 
-_PARTIAL = "an UPDATE that logs a part of a JSON is not told"
 MYSQL: Mapping[str, Tried] = {
     "sql_mode": Tried(
         (
@@ -124,7 +123,7 @@ MYSQL: Mapping[str, Tried] = {
     "time_zone": Tried(("'+14:00'", "'-09:30'"), everywhere=("'+05:45'",)),
     "binlog_row_image": Tried(("'MINIMAL'", "'NOBLOB'"), everywhere=("'MINIMAL'",)),
     "binlog_row_metadata": Tried(everywhere=("'MINIMAL'",)),
-    "binlog_row_value_options": Tried(everywhere=("'PARTIAL_JSON'",), known=_PARTIAL),
+    "binlog_row_value_options": Tried(everywhere=("'PARTIAL_JSON'",)),
     "binlog_format": Tried(("'STATEMENT'", "'MIXED'"), loss="statement_format"),
     "binlog_rows_query_log_events": Tried(("1",), everywhere=("1",)),
     "binlog_transaction_compression": Tried(

@@ -35,7 +35,7 @@ def default(maker: Maker, draft: Draft, values: Values) -> Values | None:
     return made and replace(made, explicit_nulls=0.0)
 
 
-@feature("column", weight=20, known="a NULL beside a default arrives as the default")
+@feature("column", weight=20)
 def null_beside_default(maker: Maker, draft: Draft, values: Values) -> Values | None:
     made = _default(maker, values)
     return made and replace(made, explicit_nulls=0.5)

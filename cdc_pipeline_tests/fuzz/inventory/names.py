@@ -84,7 +84,7 @@ def _twins(maker: Maker, name: str, one: str, other: str) -> None:
         maker.fill(draft, 3)
 
 
-@feature("table", known="two tables whose names become one topic")
+@feature("table")
 def names_one_topic(maker: Maker) -> None:
     one, other = maker.random.sample(["a$b", "a#b", "a b", "a,b", "aäb"], 2)
     _twins(maker, "names_one_topic", one, other)

@@ -141,7 +141,7 @@ def taken_out(maker: Maker) -> None:
     )
 
 
-@feature("act", weight=8, sources=(POSTGRESQL,), known="a restart amid a COPY loses rows")
+@feature("act", weight=8, sources=(POSTGRESQL,))
 def copy_restart(maker: Maker) -> None:
     """The connector begins anew amid many rows that have one place in the log."""
     draft = maker.plain_table("copy_restart", ("v", "VARCHAR(20)", ["'x'", "NULL"]))
@@ -155,7 +155,7 @@ def copy_restart(maker: Maker) -> None:
         )
 
 
-@feature("act", weight=5, sources=(POSTGRESQL,), known="a restart amid a COPY loses rows")
+@feature("act", weight=5, sources=(POSTGRESQL,))
 def update_restart(maker: Maker) -> None:
     """The same amid an UPDATE that moves all keys."""
     draft = maker.plain_table("update_restart", ("v", "VARCHAR(20)", ["'x'", "NULL"]), rows=1)
@@ -207,7 +207,7 @@ def kill_target(maker: Maker) -> None:
     )
 
 
-@feature("act", weight=3, sources=(POSTGRESQL,), disrupts=True, known="a restart amid a COPY loses rows")
+@feature("act", weight=3, sources=(POSTGRESQL,), disrupts=True)
 def copy_kill_worker(maker: Maker) -> None:
     draft = maker.plain_table("copy_kill_worker", ("v", "VARCHAR(20)", ["'x'", "NULL"]))
     rows = "COPY «0» («1», «2») FROM PROGRAM 'seq -f \"%.0f,row\" 1000 30000' (FORMAT csv)"
