@@ -32,7 +32,7 @@ def _take(evidence: Evidence, here: World, outcome: Outcome) -> bool:
 
 def _command(*words: str) -> Callable[..., bool]:
     def act(here: World, evidence: Evidence, *arguments: str) -> bool:
-        named = [word for word in arguments if word in here.listed or here.plan.pattern]
+        named = [word for word in arguments if word in here.listed]
         if arguments and not named:
             return True
         return _take(evidence, here, here.command(*words, *named))
@@ -59,12 +59,13 @@ def start(here: World, evidence: Evidence, *options: str) -> bool:
         refused = _refused(here, outcome) if outcome.code else {}
         failed = _failed(here, outcome) if outcome.code else {}
         named = refused | failed
-        if not named or here.plan.pattern or is_accident(outcome.error) or attempt == _TRIES:
+        if not named or is_accident(outcome.error) or attempt == _TRIES:
             return _take(evidence, here, outcome)
         here.log.append(f"refused: {refused}, failed: {failed}")
         evidence.refused |= refused
         evidence.failed |= failed
         here.listed = [name for name in here.listed if name not in named]
+        here.pattern = False  # a pattern would ask for them again
         here.write_file()
     return True
 

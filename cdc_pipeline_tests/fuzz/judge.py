@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from cdc_pipeline_tests.fuzz.contents import Shown
 from cdc_pipeline_tests.fuzz.documented import is_accident, is_refused_in_step_1, stop_is_told
 
 SILENT = "silent"
+_ESSENCE = 80  # characters
 _SHOWN = 3  # rows that differ, in a finding
 _LONGEST = 120  # characters of a value in it
 
@@ -36,9 +38,10 @@ class Finding:
     features: tuple[str, ...] = ()
 
     @property
-    def signature(self) -> tuple[str, str]:
-        """What stays the same while a plan is shrunk."""
-        return self.kind, self.table
+    def signature(self) -> tuple[str, str, str]:
+        """What stays the same while a plan is shrunk: of a stop, what it says without numbers and values."""
+        said = "" if self.kind == SILENT else self.detail.partition("Error: ")[2] or self.detail
+        return self.kind, self.table, re.sub(r"[0-9]+|'[^']*'", "", said)[:_ESSENCE]
 
 
 @dataclass

@@ -132,7 +132,7 @@ def _read(here: World, evidence: Evidence) -> None:
     with here.judges_session("source") as source, here.judges_session("target") as target:
         names = contents.tables(here.plan.source, source)
         evidence.gone = tuple(name for name in here.listed if name not in names)
-        for name in sorted(names - here.away if here.plan.pattern else names & set(here.listed)):
+        for name in sorted(names - here.away if here.pattern else names & set(here.listed)):
             evidence.sources[name] = contents.read(here.plan.source, source, name)
             try:
                 evidence.targets[name] = contents.read(here.plan.target, target, here.target_table(name))

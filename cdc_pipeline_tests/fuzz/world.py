@@ -39,6 +39,7 @@ class World:
     listed: list[str] = field(default_factory=list)
     away: set[str] = field(default_factory=set)  # tables that were taken out of it
     restore: list[tuple[str, str]] = field(default_factory=list)  # statements by role, for the end
+    pattern: bool = False  # or it names all that there are
     consumer: Command | None = None
     started: bool = False
     paused: bool = False
@@ -107,7 +108,7 @@ class World:
 
     @property
     def has_tables(self) -> bool:
-        return bool(self.listed) or self.plan.pattern
+        return bool(self.listed) or self.pattern
 
     def begin_consumer(self) -> Command:
         self.consumer = self.product.begin(self.folder / f"consumer{len(self.log)}.log", self.folder, "consume")
@@ -148,7 +149,7 @@ class World:
         (self.folder / f"f{self.number}.yaml").write_text(text)
 
     def _rules(self) -> Sequence[str]:
-        return ["*"] if self.plan.pattern else [glob.escape(name) for name in self.listed]
+        return ["*"] if self.pattern else [glob.escape(name) for name in self.listed]
 
     def _url(self, role: str) -> str:
         url = self.urls[self.kinds[role]]
@@ -191,7 +192,7 @@ def _end_prepared(admin: Session, prefix: str) -> None:
 def world(plan: Plan, product: Product, urls: dict[str, str]) -> Iterator[World]:
     """Everything that the plan needs is there inside, and gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="fuzz") as folder:
-        made = World(plan, product, Path(folder), urls)
+        made = World(plan, product, Path(folder), urls, pattern=plan.pattern)
         made.create_databases()
         made.listed = [table.name for table in plan.tables]
         try:

@@ -218,6 +218,14 @@ def test_a_stop_that_no_documentation_names_is_a_finding(ended: Outcome, kind: s
     assert [f.kind for f in found] == ([kind] if kind else [])
 
 
+def test_stops_are_one_finding_if_they_say_the_same_of_other_tables_and_numbers() -> None:
+    one, other, third = (
+        judge(evidence(shown("int", "1"), outcomes=[outcome(2, f"Error: {said}")]), {})[0]
+        for said in ("Duplicate entry 'a-1' for key 7", "Duplicate entry 'b-22' for key 8", "Unknown column 'a'")
+    )
+    assert one.signature == other.signature != third.signature
+
+
 def test_a_refusal_is_a_named_check_and_no_accident() -> None:
     assert is_refused_in_step_1("Error: 2 check(s) failed:\n  - binlog_row_image: is MINIMAL")
     assert not is_refused_in_step_1("Error: 1 check(s) failed:\n  - source: You have an error in your SQL syntax")
