@@ -43,6 +43,8 @@ class Dagster:
         shutil.copy(REPOSITORY / "dagster.yaml", home)
         self.environment = {**environment, "DAGSTER_HOME": str(home)}
         self.log = home / "daemon.log"
+        self.instance = dg.DagsterInstance.from_config(str(home))
+        self._make_databases()
         with self.log.open("wb") as log:
             self.daemon = subprocess.Popen(
                 [sys.executable, "-m", "dagster._daemon", "run", "-w", "workspace.yaml"],
@@ -52,12 +54,18 @@ class Dagster:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.instance = dg.DagsterInstance.from_config(str(home))
+
+    def _make_databases(self) -> None:
+        """Dagster makes each when it is first asked for, and two processes that do so at once fail."""
+        self.instance.get_runs(limit=1)
+        self.instance.fetch_run_status_changes(dg.DagsterEventType.RUN_SUCCESS, limit=1)
+        self.instance.all_instigator_state()
 
     def launch(self, job: str) -> str:
         """Submit a run, as the UI does; the daemon starts it. Returns its id."""
         launch = [sys.executable, "-m", "dagster", "job", "launch", "-w", "workspace.yaml", "-j", job]
-        subprocess.run(launch, cwd=REPOSITORY, env=self.environment, check=True, capture_output=True)
+        done = subprocess.run(launch, cwd=REPOSITORY, env=self.environment, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
         return self.instance.get_runs(dg.RunsFilter(job_name=job), limit=1)[0].run_id
 
     def finished(self, run_id: str) -> dg.DagsterRun | None:
