@@ -4,7 +4,7 @@ The first line of a class's docstring is the message; its `{fields}` are filled 
 the constructor. `hint` says what to do about it. `retryable` is the one place that decides what is tried
 again: a retryable error is one where the same call may succeed later without anybody changing anything. Of what the
 stream meets, `is_about_one_event` says that the event alone is to blame and may be set aside; other errors stop its
-table.
+table. `ends_session` says that the database session was closed, so that nothing can be rolled back in it.
 
 No message may contain a secret: pass URLs through `model.Endpoint.display` before they come here.
 """
@@ -18,6 +18,7 @@ class CdcPipelineError(Exception):
     hint: str = ""
     retryable: bool = False
     is_about_one_event: bool = False
+    ends_session: bool = False
 
     def __init__(self, **fields: object) -> None:
         self.fields = fields
@@ -50,6 +51,7 @@ class AccessDenied(CdcPipelineError):
 class FileDemanded(CdcPipelineError):
     """{database} demands the file {name} of this machine, which no statement of ours sends; it got nothing."""
 
+    ends_session = True
     hint = (
         "A MySQL server that does so is not the one you mean, or is not yours any more. Check the URL, and have the "
         "server's certificate verified (`options`: `ssl_ca`, `ssl_verify_identity`)."

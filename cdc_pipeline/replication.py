@@ -253,7 +253,7 @@ class Replication:
         if missing:
             raise NotCopied(tables=", ".join(str(table.source) for table in missing))
         self._check_choices()
-        self._check_topics()
+        self._check_topics(tables)
         if self.config.ignores_changes and not self.registration.reads_definitions:
             return
         shapes = self.parts.shapes(tables)
@@ -270,9 +270,9 @@ class Replication:
             if record and record.state in HAS_WATERMARK and record.shape and record.shape.choices != table.choices:
                 raise ChoicesChanged(table=table.source)
 
-    def _check_topics(self) -> None:
+    def _check_topics(self, taken_up: Sequence[Replicated]) -> None:
         """Each table that was taken up has a topic of its own. One that would not is kept out when it comes later."""
-        for error in self.parts.shared_topics(self._taken_up()).values():
+        for error in self.parts.shared_topics(taken_up).values():
             raise error
 
     # -- step 4 -------------------------------------------------------------------------------------------------
@@ -294,7 +294,8 @@ class Replication:
         self.say("STEP 4/4: Starting consumer with fresh group ID...")
         self._require_start()
         self._check_choices()
-        self._check_topics()
+        tables = self._taken_up()
+        self._check_topics(tables)
         should_stop = should_stop or threading.Event()
         caught_up = self.caught_up() if until_caught_up else None
         holder = self.parts.state.consumer() if join else None
@@ -304,7 +305,7 @@ class Replication:
             lambda: look_for_changes(self.parts), self._copy_changed, copies=self.config.schema_changes == "evolve"
         )
         consumer = Consumer(
-            self.config, self.parts.source, self.parts.target, self.parts.state, self._taken_up(),
+            self.config, self.parts.source, self.parts.target, self.parts.state, tables,
             unavailable=UNAVAILABLE, group=group, run_id=run_id, join=join, on_progress=on_stream,
             evolution=evolution,
         )  # fmt: skip

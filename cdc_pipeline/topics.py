@@ -37,4 +37,14 @@ def _unified(topic: str) -> str:
 def is_of(source: Mapping[str, Any], table: TableId) -> bool:
     """Whether an event with this Debezium `source` block is one of the table's. MySQL and MariaDB have no schema beside
     the database; one that names no table is nobody's."""
-    return source.get("table") == table.name and (source.get("schema") or source.get("db")) == table.schema
+    return source.get("table") == table.name and _schema(source) == table.schema
+
+
+def owner_of(source: Mapping[str, Any]) -> str:
+    """The table that a Debezium `source` block names, as people see it."""
+    schema, name = _schema(source), source.get("table")
+    return f"{schema}.{name}" if schema and name else "no table"
+
+
+def _schema(source: Mapping[str, Any]) -> Any:
+    return source.get("schema") or source.get("db")

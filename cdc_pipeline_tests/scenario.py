@@ -26,6 +26,11 @@ def engine_of(url: URL) -> Engine:
     return create_engine(url, isolation_level="AUTOCOMMIT", connect_args=tls, poolclass=NullPool)
 
 
+def quote(kind: str, name: str) -> str:
+    """An identifier of this kind of database."""
+    return "`" + name.replace("`", "``") + "`" if kind != "postgresql" else '"' + name.replace('"', '""') + '"'
+
+
 class Scenario:
     """A replication of its own: a new source database, a new target database, a client number nobody else has."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cdc_pipeline.replication import Replication
+from cdc_pipeline_tests.copying import copied
 from cdc_pipeline_tests.scenario import Scenario
 from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
@@ -31,14 +32,16 @@ def cdc_pipeline(scenario: Scenario, *arguments: str) -> Iterator[subprocess.Pop
         process.communicate()
 
 
-def start_streaming(scenario: Scenario, **replaced: str) -> Replication:
-    create_tables(scenario)
-    replication = scenario.replication(*TABLES, **replaced)
-    replication.check()
-    replication.prepare()
-    assert [result.error for result in replication.copy() if result.error] == []
+def started(scenario: Scenario, *tables: str, **replaced: str) -> Replication:
+    """Every table copied, and the connector at work."""
+    replication, _ = copied(scenario, *tables, **replaced)
     replication.register()
     return replication
+
+
+def start_streaming(scenario: Scenario, **replaced: str) -> Replication:
+    create_tables(scenario)
+    return started(scenario, *TABLES, **replaced)
 
 
 def applied(replication: Replication) -> int:

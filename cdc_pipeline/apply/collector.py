@@ -21,7 +21,7 @@ from cdc_pipeline.errors import CdcPipelineError, EventOfAnotherTable, TooManySe
 from cdc_pipeline.model import ChangeEvent, Operation, RowBatch
 from cdc_pipeline.quarantine import WAITS, SetAside
 from cdc_pipeline.state import OffsetRecord
-from cdc_pipeline.topics import is_of
+from cdc_pipeline.topics import is_of, owner_of
 
 Runs = Mapping[Partition, Sequence[Message]]  # of each partition, messages in their order
 NO_COUNTS = (0, 0, 0)
@@ -163,11 +163,9 @@ def row_key(key: Mapping[str, Any]) -> str:
 
 
 def _of_another(event: ChangeEvent, stream: TableStream) -> EventOfAnotherTable:
-    names = [event.source.get(part) for part in ("schema", "table")]
-    names[0] = names[0] or event.source.get("db")
     return EventOfAnotherTable(
         topic=event.topic, partition=event.partition, offset=event.offset,
-        other=".".join(map(str, names)) if all(names) else "no table", table=stream.record.source,
+        other=owner_of(event.source), table=stream.record.source,
     )  # fmt: skip
 
 

@@ -128,9 +128,8 @@ class ReplicationConfig(Model):
     def own_topics(self) -> list[str]:
         """What cdc-pipeline and Debezium keep in Kafka beside the topics of tables."""
         prefix = self.topic_prefix
-        parts = ("schema_history", "message", "transaction")
-        named = [f"{prefix}.{part}" for part in parts]
-        return sorted({prefix, *named, f"__debezium-heartbeat.{prefix}", *filter(None, [self.heartbeat_topic])})
+        beside = [f"{prefix}.{part}" for part in ("schema_history", "message", "transaction")]
+        return sorted({prefix, *beside, f"__debezium-heartbeat.{prefix}", *filter(None, [self.heartbeat_topic])})
 
     @property
     def connector_name(self) -> str:

@@ -21,7 +21,7 @@ from cdc_pipeline.databases.definition import Definer, Definition
 from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.key_ranges import Key, KeySet, among
 from cdc_pipeline.databases.pool import pooled_engine
-from cdc_pipeline.errors import CdcPipelineError, FileDemanded, StatementFailed
+from cdc_pipeline.errors import CdcPipelineError, StatementFailed
 from cdc_pipeline.model import ColumnType, TableId, TableShape
 
 ISOLATION_LEVEL = "READ COMMITTED"
@@ -74,7 +74,7 @@ class Database(ABC):
             error = context.original_exception
             if isinstance(error, Exception):
                 explained = self.explain(error)
-                if isinstance(explained, FileDemanded):  # its session is closed, and cannot be rolled back
+                if explained.ends_session:
                     context.is_disconnect = True
                 raise explained from error
 

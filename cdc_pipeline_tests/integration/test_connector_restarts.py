@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.scenario import MakeScenario, Scenario
+from cdc_pipeline_tests.streaming import started
 from cdc_pipeline_tests.waiting import wait_until
 
 ROWS = 20_000
@@ -47,11 +48,7 @@ def test_a_connector_that_restarts_amid_a_copy_loses_no_row(scenario: MakeScenar
         "CREATE TABLE without_key (id INT, t TEXT)",
         "ALTER TABLE without_key REPLICA IDENTITY FULL",
     )
-    replication = shop.replication(*TABLES)
-    replication.check()
-    replication.prepare()
-    assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
+    replication = started(shop, *TABLES)
     for number in range(ROUNDS):
         for table in TABLES:
             with restarted_amid(replication, table):

@@ -20,6 +20,7 @@ from cdc_pipeline.databases.mariadb import source as mariadb_source
 from cdc_pipeline.model import ChangeEvent, Watermark
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import started
 from cdc_pipeline_tests.validating import found, login, user_of
 from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
@@ -39,16 +40,6 @@ def shop(scenario: MakeScenario) -> Scenario:
     made = scenario("mariadb", "postgresql")
     made.run("source", "CREATE TABLE users (id INT PRIMARY KEY)", "CREATE TABLE other (id INT PRIMARY KEY)")
     return made
-
-
-@pytest.mark.alone
-def started(shop: Scenario, *tables: str, **replaced: str) -> Replication:
-    replication = shop.replication(*tables, **replaced)
-    replication.check()
-    replication.prepare()
-    assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
-    return replication
 
 
 @pytest.mark.alone

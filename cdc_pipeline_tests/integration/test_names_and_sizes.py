@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from cdc_pipeline.validation import validate
-from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.scenario import Scenario, quote
 
 MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [(source, target) for source in ("mysql", "postgresql") for target in ("mysql", "postgresql")]
@@ -16,10 +16,6 @@ DIRECTIONS = [(source, target) for source in ("mysql", "postgresql") for target 
 NAMES = ["select", "MixedCase", "two words", "it's", 'a"b', "a`b", "100% {x} %s %(y)s", "größe", "表", "a.b-c$d", "😀"]
 WIDE = 300  # columns
 LONG = 20_000_000  # bytes of a value
-
-
-def quote(kind: str, name: str) -> str:
-    return "`" + name.replace("`", "``") + "`" if kind != "postgresql" else '"' + name.replace('"', '""') + '"'
 
 
 def replicate(made: Scenario, *tables: str, change: list[str], **replaced: str) -> None:

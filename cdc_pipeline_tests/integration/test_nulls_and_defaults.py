@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from cdc_pipeline_tests.conftest import Scenario
+from cdc_pipeline_tests.scenario import MakeScenario, Scenario
+from cdc_pipeline_tests.streaming import started
 
-MakeScenario = Callable[..., Scenario]
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql"), ("mariadb", "postgresql"), ("postgresql", "postgresql")]
 # Of each kind of value, a type with a constant default.
 COMMON = {
@@ -83,11 +83,7 @@ def values_of(shop: Scenario, role: str, table: str) -> dict[Any, list[bool]]:
 def test_a_null_beside_a_default_stays_null(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
     shop.run("source", *made_of(shop), *nulls(shop, 1), *(f"INSERT INTO {table} (id) VALUES (2)" for table in TABLES))
-    replication = shop.replication(*TABLES)
-    replication.check()
-    replication.prepare()
-    assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
+    replication = started(shop, *TABLES)
     to_null = ", ".join(f"{name} = NULL" for name in columns_of(shop))
     shop.run(
         "source",

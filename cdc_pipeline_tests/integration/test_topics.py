@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from cdc_pipeline.errors import TablesStopped, TopicShared, ValidationFailed
-from cdc_pipeline.replication import Replication
 from cdc_pipeline.state import TableState
 from cdc_pipeline.status import get_unified_status
 from cdc_pipeline.validation import validate
-from cdc_pipeline_tests.conftest import Scenario
-from cdc_pipeline_tests.integration.test_names_and_sizes import quote
+from cdc_pipeline_tests.scenario import MakeScenario, Scenario, quote
+from cdc_pipeline_tests.streaming import started
 
-MakeScenario = Callable[..., Scenario]
 SOURCES = [("mysql", "postgresql"), ("postgresql", "mysql"), ("mariadb", "postgresql")]
 # What Debezium's lists split, trim, and match whatever its case; what Connect replaces; what Kafka does not have.
 HOSTILE = [
@@ -27,15 +24,6 @@ HOSTILE = [
 ]  # fmt: skip
 ASTRAL = ["😀 a", "b😀"]  # two UTF-16 units each; MySQL has no such names
 BESIDE = ["a", "Pay", "pay", "b", "star", "x", "blank"]  # what nobody chose, and careless lists would capture
-
-
-def streaming(shop: Scenario, *tables: str, **replaced: str) -> Replication:
-    replication = shop.replication(*tables, **replaced)
-    replication.check()
-    replication.prepare()
-    assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
-    return replication
 
 
 def every_topic(shop: Scenario) -> set[str]:
@@ -51,7 +39,7 @@ def test_the_stream_finds_every_table_whatever_it_is_called(scenario: MakeScenar
     named = {name: quote(source, name) for name in [*hostile, *BESIDE]}
     shop.run("source", *(f"CREATE TABLE {table} (id INT PRIMARY KEY, n INT)" for table in named.values()))
     rules = [{re.sub(r"[*?[$]", r"[\g<0>]", name): {"target": targets[name]}} for name in hostile]
-    replication = streaming(shop, tables=json.dumps(rules, ensure_ascii=False))
+    replication = started(shop, tables=json.dumps(rules, ensure_ascii=False))
     assert {table.source.name for table in replication.tables} == set(hostile)
     shop.run("source", *(f"INSERT INTO {table} VALUES (1, 1)" for table in named.values()))
     shop.run("source", *(f"UPDATE {table} SET n = 2" for table in named.values()))
@@ -89,7 +77,7 @@ def test_two_schemas_cannot_have_one_topic_either(scenario: MakeScenario) -> Non
 def test_a_table_that_comes_later_and_would_share_a_topic_is_kept_out_alone(scenario: MakeScenario) -> None:
     shop = scenario()
     shop.run("source", "CREATE TABLE t_a (id INT PRIMARY KEY)", "INSERT INTO t_a VALUES (1)")
-    streaming(shop, "t*")
+    started(shop, "t*")
     shop.run("source", "CREATE TABLE `t$a` (id INT PRIMARY KEY)", "INSERT INTO `t$a` VALUES (666)")
     shop.run("source", "INSERT INTO t_a VALUES (2)")
     after = shop.replication("t*")
@@ -109,7 +97,7 @@ def test_a_table_that_comes_later_and_would_share_a_topic_is_kept_out_alone(scen
 def test_tables_that_share_a_topic_since_an_earlier_version_do_not_stream(scenario: MakeScenario) -> None:
     shop = scenario()
     shop.run("source", "CREATE TABLE t_a (id INT PRIMARY KEY)")
-    streaming(shop, "t*")
+    started(shop, "t*")
     shop.run("source", "CREATE TABLE `t$a` (id INT PRIMARY KEY)")
     later = shop.replication("t*")
     for table in later.tables:
@@ -123,7 +111,7 @@ def test_an_event_of_another_table_is_never_applied(scenario: MakeScenario, sour
     shop = scenario(source, target)
     for name in ("mine", "other"):
         shop.run("source", f"CREATE TABLE {name} (id INT PRIMARY KEY, role VARCHAR(20))")
-    replication = streaming(shop, "mine", "other")
+    replication = started(shop, "mine", "other")
     shop.run("source", "INSERT INTO mine VALUES (1, 'user')", "INSERT INTO other VALUES (1, 'user')")
     replication.consume(until_caught_up=True)
     topic = replication.table("mine").topic

@@ -92,7 +92,7 @@ class MySqlSource(MySqlDatabase, Source):
 
     def source_checks(self, tables: Sequence[TableShape], slot: str) -> list[Check]:
         with self.connect() as connection:
-            checks = self._log_settings(connection, self.log_settings)
+            checks = self._log_settings(connection)
             grants = self.grants(connection)
             for privilege in self.privileges:
                 ok = grants.has(privilege)
@@ -102,13 +102,13 @@ class MySqlSource(MySqlDatabase, Source):
                 checks += self._table_checks(connection, shape, grants)
         return checks
 
-    def _log_settings(self, connection: Connection, wanted: Mapping[str, str]) -> list[Check]:
+    def _log_settings(self, connection: Connection) -> list[Check]:
         """Those that the server knows; another version may lack one, and writes its log as if it had the value wanted
         here."""
         query = text("SHOW GLOBAL VARIABLES WHERE variable_name IN :names")
-        query = query.bindparams(bindparam("names", list(wanted), expanding=True))
+        query = query.bindparams(bindparam("names", list(self.log_settings), expanding=True))
         values = {name: value.upper() for name, value in connection.execute(query)}
-        return [self._log_setting(name, value, wanted[name]) for name, value in values.items()]
+        return [self._log_setting(name, value, self.log_settings[name]) for name, value in values.items()]
 
     def _log_setting(self, name: str, value: str, wanted: str) -> Check:
         how = f"run: {self.how_to_set.format(name=name, wanted=wanted)}; open sessions keep their own value"
