@@ -1,7 +1,9 @@
 """Debezium's days, milliseconds and microseconds since 1970 -> dates and times as text, in all of PostgreSQL's range.
 
 Python's own dates end with the years 1 and 9999; what lies beyond is written as PostgreSQL does: `0044-03-15 BC`,
-`12024-01-01`, `infinity`. The numbers for infinity are Debezium's (measured with 3.6.1).
+`12024-01-01`, `infinity`. The numbers for infinity are Debezium's, measured: the first of each is that of 3.7.0, the
+second that of 3.6.1, whose events may still be in a topic. 3.7.0 sends a timestamp in microseconds after 294247-01-10
+04:00:54.775806 as an infinity too.
 """
 
 from __future__ import annotations
@@ -14,9 +16,15 @@ _EPOCH = date(1970, 1, 1)
 _FIRST, _LAST = (date.min - _EPOCH).days, (date.max - _EPOCH).days
 _EARLIEST = -2_440_588  # days: 4714-11-24 BC, the first day of PostgreSQL; what Debezium has wrapped around is before
 _LAST_YEAR = 294_276  # of PostgreSQL's timestamps
-_INFINITE_DAYS = {-2_147_472_692: "infinity", -2_147_472_691: "-infinity"}
-_INFINITE_MICROSECONDS = {9_223_372_036_825_200_000: "infinity", -9_223_372_036_832_400_000: "-infinity"}
-_INFINITE_MILLISECONDS = {9_223_372_036_825_200: "infinity", -9_223_372_036_832_400: "-infinity"}
+_INFINITE_DAYS = {2_146_033_979: "infinity", -2_147_472_692: "infinity", -2_147_472_691: "-infinity"}
+_INFINITE_MICROSECONDS = {
+    **dict.fromkeys((9_223_372_036_854_775_807, 9_223_372_036_825_200_000), "infinity"),
+    **dict.fromkeys((-9_223_372_036_854_775_808, -9_223_372_036_832_400_000), "-infinity"),
+}
+_INFINITE_MILLISECONDS = {
+    **dict.fromkeys((9_223_372_036_825_200_000, 9_223_372_036_825_200), "infinity"),
+    **dict.fromkeys((-9_223_372_036_832_400_000, -9_223_372_036_832_400), "-infinity"),
+}
 _ISO = re.compile(r"([+-]?\d{4,})(-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d+)?)Z")
 
 

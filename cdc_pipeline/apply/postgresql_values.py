@@ -1,12 +1,14 @@
 """Debezium's JSON values of PostgreSQL's own types -> the server's own text of them. Pure.
 
-Measured with Debezium 3.6.1 and PostgreSQL 18: arrays come as JSON arrays, hstore as a JSON object in any order, a
-point as its numbers, what Debezium has no type for as the hexadecimal digits of a text, in which numbers are spelled
-as Java does.
+Measured with Debezium 3.7.0 and PostgreSQL 18: arrays come as JSON arrays, hstore as a JSON object in any order, a
+point, a line and a circle as their numbers, the other geometric types as well-known binary (WKB), what Debezium has no
+type for as the hexadecimal digits of a text. Events of 3.6.1, which may still be in a topic, have geometric types as
+such a text, in which numbers are spelled as Java does.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 import struct
 from collections.abc import Callable, Sequence
@@ -24,6 +26,7 @@ KNOWN_TEXTS = frozenset(
     | {"int4range", "int8range", "numrange", "tsrange", "daterange"}
 )
 _INTERVAL = re.compile(r"P(-?\d+)Y(-?\d+)M(-?\d+)DT(-?\d+)H(-?\d+)M(-?[\d.]+(?:E-?\d+)?)S")
+_WKB_POLYGON = 3  # the number of this type in well-known binary
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:E-?\d+)?")
 _ZONED = re.compile(r"(\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d(?::\d\d){0,2})( BC)?")
 _NEEDS_QUOTES = re.compile(r'[ \t\n\r\v\f"\\{},]')  # what isspace() is to the server, not to Python
@@ -36,12 +39,12 @@ def text_of(native: str) -> Convert | None:
         return None
     return {
         "point": _point,
-        "line": _geometric,
-        "lseg": _geometric,
-        "box": _geometric,
-        "path": _geometric,
-        "polygon": _geometric,
-        "circle": _geometric,
+        "line": _geometric(_line),
+        "lseg": _geometric(lambda value: f"[{_listed(_points(value))}]"),
+        "box": _geometric(_box),
+        "path": _geometric(_path),
+        "polygon": _geometric(_polygon),
+        "circle": _geometric(_circle),
         "tstzrange": _zoned,
         "tstzmultirange": lambda value: _zoned(from_hex(value)),
     }.get(native, from_hex)
@@ -123,8 +126,53 @@ def _point(value: Any) -> str:
     return f"({number(value['x'])},{number(value['y'])})"
 
 
-def _geometric(value: Any) -> str:
-    return _NUMBER.sub(lambda match: number(float(match[0])), from_hex(value))
+def _geometric(convert: Convert) -> Convert:
+    """3.6.1 sent hexadecimal digits, 3.7.0 sends an object."""
+
+    def either(value: Any) -> str:
+        if isinstance(value, str):
+            return _NUMBER.sub(lambda match: number(float(match[0])), from_hex(value))
+        return convert(value)
+
+    return either
+
+
+def _line(value: Any) -> str:
+    return "{" + ",".join(number(value[part]) for part in "abc") + "}"
+
+
+def _circle(value: Any) -> str:
+    return f"<{_point(value['center'])},{number(value['radius'])}>"
+
+
+def _path(value: Any) -> str:
+    listed = _listed(_points(value))
+    return f"({listed})" if value["extensions"]["closed"] == "true" else f"[{listed}]"
+
+
+def _box(value: Any) -> str:
+    """A ring of five points: the upper right corner first, the lower left one third."""
+    ring = _points(value)
+    return _listed([ring[0], ring[2]])
+
+
+def _polygon(_: Any) -> str:
+    """Raises ValueError always: the ring is closed, and whether its last point is the polygon's own is not told."""
+    raise ValueError("a polygon, of which Debezium does not tell its last point")
+
+
+def _points(value: Any) -> list[tuple[float, float]]:
+    """The points of a line string, or of a polygon with one ring; little-endian, as Debezium writes them."""
+    wkb = base64.b64decode(value["wkb"])
+    rings = struct.unpack_from("<xII", wkb)[0] == _WKB_POLYGON
+    start = 13 if rings else 9
+    (count,) = struct.unpack_from("<I", wkb, start - 4)
+    numbers = struct.unpack_from(f"<{2 * count}d", wkb, start)
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _listed(points: Sequence[tuple[float, float]]) -> str:
+    return ",".join(f"({number(x)},{number(y)})" for x, y in points)
 
 
 def _zoned(value: Any) -> str:

@@ -95,7 +95,8 @@ def _lost_at_source(source: str, type: ColumnType) -> str:
     if type.native == "postgresql:timetz":
         return "kept in UTC"
     if type.kind is Kind.ARRAY:
-        return "counted from 1"
+        of_times = type.element is not None and type.element.kind is Kind.TIME
+        return f"counted from 1{', 24:00 becomes 00:00' if of_times else ''}"
     return ""
 
 
@@ -173,7 +174,7 @@ its own types, as long as they can hold the source's values.
   (`cdc_pipeline_tests/integration/test_types.py`). Those of Oracle never ran on a server; nor did PostgreSQL's `xml`,
   which the tests' server is built without.
 
-What Debezium 3.6 does not tell, and so no pipeline behind it can know (all measured):
+What Debezium (3.6.1, for PostgreSQL 3.7.0) does not tell, and so no pipeline behind it can know (all measured):
 
 - MySQL's dates with a zero in them arrive as NULL; in a column that is NOT NULL as its default or as 1970-01-01. The
   copy refuses the latter. A `sql_mode` with `NO_ZERO_DATE` and `NO_ZERO_IN_DATE` keeps them out.
@@ -181,10 +182,12 @@ What Debezium 3.6 does not tell, and so no pipeline behind it can know (all meas
   in step 1. A few characters of cp866, gb18030, gbk, greek, hebrew, sjis and ujis are read wrongly and put back here;
   what of euckr, latin1, tis620 and ujis cannot be read at all is an error.
 - Dates and times inside MySQL's JSON that CAST has made, not text, arrive without their `.000000`.
+- A PostgreSQL `timestamp` of the years 294247 to 294276 arrives as infinity, unless it has at most three digits of a
+  second; `verify` shows such a row.
 - PostgreSQL's arrays of several dimensions arrive as NULLs: the stream stops with an error. In arrays of dates the era
   is dropped, 44 BC becomes 44, and infinity is refused.
-- An unchanged long array of any type but integer, bigint, text, varchar, char, json, jsonb, date and uuid arrives as
-  NULL unless the table has `REPLICA IDENTITY FULL`: step 1 asks for it.
+- An unchanged long path, and an unchanged long array of any type but integer, bigint, text, varchar, char, json, jsonb,
+  date and uuid, arrive as NULL unless the table has `REPLICA IDENTITY FULL`: step 1 asks for it.
 
 MySQL's own parser of JSON may change the 17th digit of a double (8.0.15: one in ten of random doubles). A target column
 of type LONGTEXT keeps every digit."""

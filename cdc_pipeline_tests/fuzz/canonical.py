@@ -160,8 +160,10 @@ def _time(value: Value, _: bool) -> str:
 
 
 def _timetz(value: Value, source: bool) -> str:
-    """Documented: kept in UTC, and 24:00 is 00:00 there."""
+    """Documented: kept in UTC, where 24:00 is 00:00, unless it was that of UTC."""
     text = _text(value)
+    if re.fullmatch(r"24:00:00([+-]00)?", text):
+        return "24:00:00"
     found = re.fullmatch(r"(\d+):(\d+):(\d+)(\.\d+)?(?:([+-])(\d+)(?::(\d+))?(?::(\d+))?)?", text)
     if found is None:
         raise ValueError("not a time")

@@ -256,6 +256,7 @@ def test_missing_replication_privileges_of_a_postgresql_login_are_all_named(post
     [
         ("mysql", "TEXT CHARACTER SET koi8u", "text CHARACTER SET koi8u", "CONVERT TO CHARACTER SET utf8mb4"),
         ("postgresql", "bit varying(5)", "bit varying(5)", "ALTER COLUMN … TYPE text"),
+        ("postgresql", "polygon", "polygon", "TYPE path"),
         ("postgresql", "interval[]", "interval[]", "ALTER COLUMN … TYPE text[]"),
         ("postgresql", "numeric[]", "numeric[]", "TYPE numeric(p, s)[]"),
     ],
@@ -272,11 +273,12 @@ def test_a_type_that_cannot_be_replicated_is_named_with_its_column_and_the_way_o
     assert way_out in problems[name]
 
 
-def test_an_array_that_may_arrive_as_null_needs_replica_identity_full(postgresql: Scenario) -> None:
-    postgresql.run("source", "CREATE TABLE readings (id INT PRIMARY KEY, safe int[], risky boolean[])")
+@pytest.mark.parametrize("risky", ["boolean[]", "path"])
+def test_a_long_value_that_may_arrive_as_null_needs_replica_identity_full(postgresql: Scenario, risky: str) -> None:
+    postgresql.run("source", f"CREATE TABLE readings (id INT PRIMARY KEY, safe int[], risky {risky})")
     problems = found(postgresql, "readings")
-    assert problems.keys() == {"source table public.readings arrays"}
-    assert "(risky)" in problems["source table public.readings arrays"]
+    assert problems.keys() == {"source table public.readings long values"}
+    assert "(risky)" in problems["source table public.readings long values"]
     postgresql.run("source", 'ALTER TABLE "public"."readings" REPLICA IDENTITY FULL')
     assert found(postgresql, "readings") == {}
 

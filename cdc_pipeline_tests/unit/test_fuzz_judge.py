@@ -49,7 +49,7 @@ EQUAL: list[tuple[str, str, Value, Value]] = [
     (POSTGRESQL, "bit(10)", "1111100000", b"\x03\xe0"),
     (POSTGRESQL, "character(5)", "ab   ", "ab"),
     (POSTGRESQL, "time with time zone", "00:30:00+02", "22:30:00"),
-    (POSTGRESQL, "time with time zone", "24:00:00+00", "00:00:00+00"),
+    (POSTGRESQL, "time with time zone", "24:00:00-02", "02:00:00+00"),
     (POSTGRESQL, "timestamp with time zone", "2024-01-01 00:00:00.5+00", "2024-01-01 00:00:00.500000"),
     (POSTGRESQL, "interval", "P1Y2M3DT4H5M6.789S", "P14M3DT14706.789S"),
     (POSTGRESQL, "interval", "PT0S", "PT0S"),

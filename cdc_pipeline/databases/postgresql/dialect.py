@@ -21,7 +21,7 @@ _TEXTS = {
     **dict.fromkeys(("xml", "tsvector", "tsquery", "jsonpath", "pg_snapshot", "txid_snapshot")),
     **dict.fromkeys(("int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange")),
     **dict.fromkeys(("int4multirange", "int8multirange", "nummultirange", "tsmultirange", "datemultirange")),
-    **dict.fromkeys(("tstzmultirange", "point", "line", "lseg", "box", "path", "polygon", "circle")),
+    **dict.fromkeys(("tstzmultirange", "point", "line", "lseg", "box", "path", "circle")),
 }
 # Of arrays of these Debezium passes on every element; and it says so when it leaves out an unchanged long one.
 SAFE_ELEMENTS = ("integer", "bigint", "text", "character varying", "character", "json", "jsonb", "date", "uuid")
@@ -33,6 +33,7 @@ _ELEMENTS = (
 )
 _REFUSED = {
     "bit varying": "Debezium does not tell how many bits a value has; ALTER COLUMN … TYPE text or bytea",
+    "polygon": "Debezium 3.7 closes its ring, and does not tell whether it was; ALTER COLUMN … TYPE path USING …::path",
     "numeric[]": "Debezium passes on NULL instead of an array of numbers whose precision is not declared; "
     "ALTER COLUMN … TYPE numeric(p, s)[]",
 }
@@ -151,10 +152,9 @@ class PostgreSqlDialect(Dialect):
             case ColumnType(kind=Kind.DECIMAL, native=native) if native:
                 return f"{name}::numeric"
             case ColumnType(kind=Kind.TIME, native=native) if native:
-                # Debezium converts to UTC, where 24:00 is 00:00: an interval added does the same.
-                return f"({name} AT TIME ZONE 'UTC')::time + interval '0'"
+                return _time_in_utc(name)
             case ColumnType(kind=Kind.ARRAY):
-                return _without_bounds(name)
+                return _array_text(name, column.canonical)
         return name
 
     def compare(self, name: str, type: ColumnType) -> str:
@@ -180,7 +180,7 @@ class PostgreSqlDialect(Dialect):
             case Kind.INSTANT:
                 return _comparable_moment(f"({name} AT TIME ZONE 'UTC')")
             case Kind.TIME if type.native:
-                return f"to_char(({name} AT TIME ZONE 'UTC')::time + interval '0', 'HH24:MI:SS.US')"
+                return f"to_char({_time_in_utc(name)}::interval, 'HH24:MI:SS.US')"
             case Kind.TIME:
                 return f"CASE WHEN {name} = '24:00' THEN '24:00:00.000000' ELSE to_char({name}, 'HH24:MI:SS.US') END"
             case Kind.TEXT if type.fixed:
@@ -189,7 +189,7 @@ class PostgreSqlDialect(Dialect):
                 # As in MySQL's expression: a whole double may have lost its `.0`.
                 return f"regexp_replace({name}::text, '([0-9])[.]0([],}}]|$)', '\\1\\2', 'g')"
             case Kind.ARRAY:
-                return _without_bounds(name)
+                return _array_text(name, type)
             case Kind.TEXT if type.native:
                 # The output function's text: a cast would write an inet of one host with its /32.
                 return f"CASE WHEN {name} IS NOT NULL THEN format('%s', {name}) END"
@@ -261,9 +261,18 @@ def _numeric(numbers: Sequence[int]) -> ColumnType:
     return ColumnType(Kind.DECIMAL, max(precision - min(scale, 0), scale), max(scale, 0))
 
 
-def _without_bounds(name: str) -> str:
-    """An array's text, counted from 1: Debezium drops other lower bounds (`[0:1]={5,6}`)."""
-    return f"regexp_replace({name}::text, '^\\[[^=]*=', '')"
+def _array_text(name: str, type: ColumnType) -> str:
+    """An array's text, counted from 1: Debezium drops other lower bounds (`[0:1]={5,6}`). It makes 00:00 of a time of
+    24:00 in one."""
+    text = f"regexp_replace({name}::text, '^\\[[^=]*=', '')"
+    return f"replace({text}, '24:00:00', '00:00:00')" if type.element and type.element.kind is Kind.TIME else text
+
+
+def _time_in_utc(name: str) -> str:
+    """Debezium converts to UTC and makes 00:00 of 24:00, as an interval added does; since 3.7.0 it keeps the 24:00 of UTC
+    itself."""
+    utc = f"({name} AT TIME ZONE 'UTC')::time + interval '0'"
+    return f"CASE WHEN {name} = '24:00:00+00'::timetz THEN '24:00'::time ELSE {utc} END"
 
 
 def _comparable_moment(name: str) -> str:
@@ -274,5 +283,5 @@ def _comparable_moment(name: str) -> str:
 def may_arrive_as_null(column: Column) -> bool:
     """Whether Debezium says nothing of it when it leaves out the unchanged long value."""
     if column.type is None or column.type.kind is not Kind.ARRAY:
-        return False
+        return column.type is not None and column.type.native == "postgresql:path"
     return re.sub(r"(\([\d, ]+\))?\[\]$", "", column.declared) not in SAFE_ELEMENTS

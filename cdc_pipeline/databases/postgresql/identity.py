@@ -68,8 +68,8 @@ def identity_checks(dialect: Dialect, shape: TableShape, found: Sequence[Relatio
         checks.append(Check(f"{label} rows for where", fix))
     unsafe = ", ".join(c.name for c in shape.columns if may_arrive_as_null(c))
     if unsafe and short:
-        reason = f"Debezium sends NULL for a long array that an UPDATE leaves as it is ({unsafe})"
-        checks.append(Check(f"{label} arrays", f"{reason}; run: {_alter(dialect, short, 'FULL')}"))
+        reason = f"Debezium sends NULL for a long value that an UPDATE leaves as it is ({unsafe})"
+        checks.append(Check(f"{label} long values", f"{reason}; run: {_alter(dialect, short, 'FULL')}"))
     unlogged = ", ".join(str(r.table) for r in found if r.unlogged)
     if unlogged:
         checks.append(Check(f"{label} partitions", f"the log has no change of {unlogged}; DETACH it, or SET LOGGED"))

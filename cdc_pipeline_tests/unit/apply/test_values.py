@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -73,6 +74,24 @@ def text(kind: Kind, value: Any, size: int | None = None, **flags: bool) -> str 
 )
 def test_each_kind_has_its_text(kind: Kind, size: int | None, value: Any, canonical: str) -> None:
     assert text(kind, value, size) == canonical
+
+
+INFINITIES = [  # as Debezium 3.7.0 sends them, and as 3.6.1 did
+    (Kind.DATE, None, (2_146_033_979, -2_147_472_692), (-2_147_472_691,)),
+    (Kind.TIMESTAMP, 6, (2**63 - 1, 9_223_372_036_825_200_000), (-(2**63), -9_223_372_036_832_400_000)),
+    (
+        *(Kind.TIMESTAMP, 3, (9_223_372_036_825_200_000, 9_223_372_036_825_200)),
+        (-9_223_372_036_832_400_000, -9_223_372_036_832_400),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "size", "after", "before"), INFINITIES)
+def test_infinities_of_two_connectors(
+    kind: Kind, size: int | None, after: Sequence[int], before: Sequence[int]
+) -> None:
+    assert {text(kind, value, size) for value in after} == {"infinity"}
+    assert {text(kind, value, size) for value in before} == {"-infinity"}
 
 
 @pytest.mark.parametrize("kind", list(Kind))
