@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from cdc_pipeline.local import stack as local_stack
+from cdc_pipeline_tests.groups import Groups
 from cdc_pipeline_tests.part import Part, add_options
 from cdc_pipeline_tests.scenario import MakeScenario, Scenario
-from cdc_pipeline_tests.servers import Servers, servers_of
+from cdc_pipeline_tests.servers import Servers
 from cdc_pipeline_tests.turns import Turns
 
 settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("unhurried")
 
 
+RUN = pytest.StashKey[Path]()
 SERVERS = pytest.StashKey[Servers]()
 
 
@@ -26,11 +31,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    servers = servers_of(config)
-    config.stash[SERVERS] = servers
-    config.pluginmanager.register(servers)
+    """A run has a folder for all its processes: the one that controls makes and removes it."""
+    folder = getattr(config, "workerinput", {}).get("run_folder")
+    run = config.stash[RUN] = Path(folder or tempfile.mkdtemp(prefix="cdc-pipeline-tests-"))
+    servers = config.stash[SERVERS] = Servers(local_stack.default_home().resolve(), run)
     config.pluginmanager.register(Turns(servers.home / "tests"))
+    config.pluginmanager.register(Groups(run))
     config.pluginmanager.register(Part(config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["run_folder"] = str(node.config.stash[RUN])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The workers have ended by now."""
+    if not hasattr(config, "workerinput"):
+        config.stash[SERVERS].end()
+        shutil.rmtree(config.stash[RUN])
 
 
 @pytest.fixture(scope="session")

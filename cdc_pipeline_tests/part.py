@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from cdc_pipeline_tests.groups import group_of
+
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("part")
@@ -30,10 +32,6 @@ class Part:
         self._all = 0
         self._begun: set[str] = set()
 
-    def _place(self, item: pytest.Item) -> str:
-        group = item.get_closest_marker("xdist_group")
-        return hashlib.sha256(f"{self._commit} {group.args[0] if group else item.nodeid}".encode()).hexdigest()
-
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """The time of all workers is over at once."""
@@ -43,7 +41,7 @@ class Part:
     @pytest.hookimpl
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self._commit:
-            items.sort(key=self._place)
+            items.sort(key=lambda item: hashlib.sha256(f"{self._commit} {group_of(item)}".encode()).hexdigest())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self) -> bool | None:

@@ -6,13 +6,9 @@ A run may have several processes (pytest-xdist): one that controls, and workers 
 from __future__ import annotations
 
 import fcntl
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from cdc_pipeline.local import processes
 from cdc_pipeline.local import stack as local_stack
@@ -25,9 +21,9 @@ LAST_NUMBER = 4_200_000
 class Servers:
     """Those of one state folder. What ran before this run is left running after it."""
 
-    def __init__(self, home: Path, started: Path) -> None:
+    def __init__(self, home: Path, run: Path) -> None:
         self.home = home
-        self._started = started  # a file with the names of those that this run has started
+        self._started = run / "started"  # the names of those that any process of this run has started
         self._known: dict[frozenset[str], local_stack.Endpoints] = {}
 
     def up(self, *names: str) -> local_stack.Endpoints:
@@ -44,7 +40,7 @@ class Servers:
         return self._known[wanted]
 
     def end(self) -> None:
-        """End those that any process of this run has started."""
+        """End what this run has started."""
         names = set(self._started.read_text().split()) if self._started.exists() else set()
         if names:
             local_stack.down(self.home, servers=[name for name in local_stack.known(self.home) if name in names])
@@ -61,30 +57,6 @@ class Servers:
     def _running(self) -> set[str]:
         known = local_stack.known(self.home)
         return {name for name in known if processes.running(local_stack.site_of(self.home, name))}
-
-    # -- hooks of pytest ---------------------------------------------------------------------------------------------
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        """Each worker notes what it starts in the same place."""
-        node.workerinput["started_servers"] = str(self._started)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """The workers have ended by now."""
-        if not hasattr(config, "workerinput"):
-            self.end()
-            self._started.unlink(missing_ok=True)
-
-
-def servers_of(config: pytest.Config) -> Servers:
-    """As the run has them, whichever of its processes this is."""
-    home = local_stack.default_home().resolve()
-    worker = getattr(config, "workerinput", None)
-    if worker is not None:
-        return Servers(home, Path(worker["started_servers"]))
-    with tempfile.NamedTemporaryFile(prefix="cdc-pipeline-tests-", delete=False) as file:
-        return Servers(home, Path(file.name))
 
 
 @contextmanager

@@ -13,8 +13,6 @@ from typing import IO
 
 import pytest
 
-LAST = "alone"  # the group of those that run alone: one process runs them, one after the other
-
 
 class Turns:
     """Holds a lock while a test runs. The kernel gives it back, however the process ends.
@@ -53,18 +51,6 @@ class Turns:
     def _goes_on(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         return nextitem is not None and nextitem.path == item.path and is_alone(nextitem) == is_alone(item)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Say which tests stay together in one process, and put the slow ones first.
-
-        Those that are alone come after all that share the servers; those that need no servers fill the time.
-        """
-        for item in items:
-            group = group_of(item)
-            if group and not item.get_closest_marker("xdist_group"):
-                item.add_marker(pytest.mark.xdist_group(group))
-        items.sort(key=_order)
-
 
 def is_alone(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
@@ -72,26 +58,3 @@ def is_alone(item: pytest.Item) -> bool:
 
 def uses_servers(item: pytest.Item) -> bool:
     return is_alone(item) or "servers" in getattr(item, "fixturenames", ())
-
-
-def group_of(item: pytest.Item) -> str | None:
-    """Tests of one group run in one process: those that run alone, and those that share what a fixture has made."""
-    if is_alone(item):
-        return LAST
-    if not uses_servers(item) or _shares_fixtures(item):
-        return item.path.stem
-    return None
-
-
-def _shares_fixtures(item: pytest.Item) -> bool:
-    info = getattr(item, "_fixtureinfo", None)  # pytest has no public name for it
-    known = [] if info is None else [each for same in info.name2fixturedefs.values() for each in same]
-    return any(each.scope in ("module", "package") for each in known)
-
-
-def _order(item: pytest.Item) -> int:
-    if is_alone(item):
-        return 2
-    if not uses_servers(item):
-        return 3
-    return 0 if "acceptance" in item.path.parts else 1

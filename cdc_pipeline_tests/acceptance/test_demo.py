@@ -18,7 +18,7 @@ from cdc_pipeline.local import stack as local_stack
 from cdc_pipeline_tests.demo import STREAMS, RunningDemo
 
 # One demo at a time: its databases and its replication have names of their own.
-pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("stack"), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("stack"), pytest.mark.group("demo")]
 
 
 @pytest.fixture
