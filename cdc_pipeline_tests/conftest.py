@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from cdc_pipeline.local import stack as local_stack
 from cdc_pipeline_tests.groups import Groups
 from cdc_pipeline_tests.part import Part, add_options
 from cdc_pipeline_tests.scenario import MakeScenario, Scenario
-from cdc_pipeline_tests.servers import Servers
+from cdc_pipeline_tests.servers import JAVA_OPTIONS, Servers
 from cdc_pipeline_tests.turns import Turns
 
 settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business
@@ -32,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """A run has a folder for all its processes: the one that controls makes and removes it."""
+    for name, value in JAVA_OPTIONS.items():
+        os.environ.setdefault(name, value)
     folder = getattr(config, "workerinput", {}).get("run_folder")
     run = config.stash[RUN] = Path(folder or tempfile.mkdtemp(prefix="cdc-pipeline-tests-"))
     servers = config.stash[SERVERS] = Servers(local_stack.default_home().resolve(), run)
