@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Engine, NullPool, create_engine
@@ -67,14 +67,19 @@ def several(parser: argparse.ArgumentParser, name: str, known: Sequence[str]) ->
     parser.add_argument(name, nargs="*", type=one, default=list(known), help=f"of {', '.join(known)}")
 
 
+# The last MySQL that knows the old way to tell a password: some of the programs that are compared know no other.
+MYSQL = "mysql-8.0"
+
+
 @contextmanager
 def stack() -> Iterator[Endpoints]:
-    """The embedded stack; ended again if it did not run."""
+    """The embedded stack, with MySQL 8.0 in the place of the default one; ended again if it did not run."""
     logging.getLogger("cdc_pipeline").setLevel(logging.ERROR)
     home = local_stack.default_home()
     was_running = bool(local_stack.status(home).connect)
     try:
-        yield local_stack.up(home)
+        endpoints = local_stack.up(home, servers=(MYSQL, "postgresql", "kafka", "connect"))
+        yield replace(endpoints, mysql=endpoints.of(MYSQL))
     finally:
         if not was_running:
             local_stack.down(home)

@@ -79,7 +79,7 @@ ORIGINS: Mapping[str, Mapping[str, Origin]] = {
 
 # The first of these that can be had here is a home's default. It is chosen once: see Server.version.
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
-    "mysql": ("installed", "8.0"),
+    "mysql": ("9.7", "installed", "8.0"),
     "mariadb": ("11.4",),
     "postgresql": ("18",),
     "kafka": ("4.3",),

@@ -156,7 +156,7 @@ def test_what_is_being_committed_is_not_lost_where_the_table_cannot_be_locked(
     withheld = itertools.count()
 
     def begin() -> None:
-        place = "SHOW MASTER STATUS"
+        place = "SHOW BINARY LOGS"
         before = shop.rows("source", place)
         writer.start()
         wait_until(lambda: shop.rows("source", place) != before, "in the log")
