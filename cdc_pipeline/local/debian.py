@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import stat
 import subprocess
@@ -77,6 +78,14 @@ class Tree:
 def is_possible() -> bool:
     """Whether this machine has what fetching takes."""
     return all(shutil.which(program) for program in ("apt-get", "dpkg-deb", "tar"))
+
+
+def is_debian() -> bool:
+    """Whether this machine's own sources are Debian's, so that other suites of it are to be had there."""
+    try:
+        return platform.freedesktop_os_release().get("ID") == "debian"
+    except OSError:
+        return False
 
 
 def fetch(packages: Sequence[str], report: Report, suite: str | None = None) -> Tree:

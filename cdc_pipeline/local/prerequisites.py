@@ -53,7 +53,7 @@ def _default(kind: str) -> versions.Origin:
 def _can_be_had(origin: versions.Origin) -> bool:
     if isinstance(origin, versions.Installed):
         return programs.installed(origin.program) is not None
-    return debian.is_possible() if isinstance(origin, versions.Debian) else True
+    return debian.is_possible() and debian.is_debian() if isinstance(origin, versions.Debian) else True
 
 
 def _maven_for(folders: Mapping[str, downloads.Versions]) -> list[tools.Tool]:

@@ -58,7 +58,11 @@ def test_maven_is_not_needed_for_what_is_there(nothing_fetched: Path) -> None:
 def test_mysqls_libraries_are_needed_by_the_one_from_maven_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(versions.DEFAULTS, "mysql", ("9.7", "8.0"))
     monkeypatch.setattr(debian, "is_possible", lambda: True)
+    monkeypatch.setattr(debian, "is_debian", lambda: True)
     assert "libaio1" not in packages("demo")
+    monkeypatch.setattr(debian, "is_debian", lambda: False)  # Ubuntu fetches packages too, its own
+    assert "libaio1" in packages("demo")
+    monkeypatch.setattr(debian, "is_debian", lambda: True)
     monkeypatch.setattr(debian, "is_possible", lambda: False)
     assert "libaio1" in packages("demo")
     monkeypatch.setitem(versions.DEFAULTS, "mysql", ("installed", "8.0"))
