@@ -4,8 +4,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # What the machine lacks is told before anything is made, also under `make -j`.
 .NOTPARALLEL:
-.PHONY: help setup for-setup for-demo for-test demo test test-deep screenshots soak fuzz bench test-oracle test-fresh lint \
-    check format up status down constraints clean
+.PHONY: help setup for-setup for-demo for-test demo test test-deep test-servers screenshots soak fuzz bench test-oracle \
+    test-fresh lint check format up status down constraints clean
 
 BIN := .venv/bin
 # Set up exactly when it is newer than what it was made from.
@@ -69,10 +69,13 @@ demo: for-demo $(STAMP) ## Show the whole pipeline at work, until Ctrl-C (make d
 	@exec $(BIN)/python -m cdc_pipeline.demo $(ARGS)
 
 test: for-test $(STAMP) ## Run the tests; they start the servers that they need (make test ARGS="-k copy")
-	$(PYTEST) -n $(WORKERS) -m "not deep" $(ARGS)
+	$(PYTEST) -n $(WORKERS) -m "not deep and not versions" $(ARGS)
 
 test-deep: for-test $(STAMP) ## Run those that take long (a part: make test-deep ARGS="--minutes=30 --part=COMMIT")
-	$(PYTEST) -n $(WORKERS) -m deep $(ARGS)
+	$(PYTEST) -n $(WORKERS) -m "deep or versions" $(ARGS)
+
+test-servers: for-test $(STAMP) ## Try each version of each server, and write docs/compatibility.md (ARGS="--only mysql-9.7")
+	$(BIN)/python -m cdc_pipeline_tests.compatibility $(ARGS)
 
 screenshots: for-test $(STAMP) ## Take the README's pictures of Dagster anew
 	CDC_PIPELINE_SCREENSHOTS=docs/images $(PYTEST) $(ARGS) cdc_pipeline_tests/acceptance/test_browser.py

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cdc_pipeline import floors
 from cdc_pipeline.capture.connector import get_connector_config_for_database
 from cdc_pipeline.choices import Change
 from cdc_pipeline.copying.resync import is_live, planned
+from cdc_pipeline.databases.database import Database
 from cdc_pipeline.databases.dialect import Dialect
 from cdc_pipeline.databases.type_table import Fate, fate
 from cdc_pipeline.errors import (
@@ -76,6 +78,13 @@ def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -
     kafka_up = found.attempt("Kafka reachable", parts.broker.ping)
     connect_up = found.attempt("Kafka Connect reachable", parts.connect.ping)
     if source_up:
+        found.look("source version", lambda: _check_version(found, "source", parts.source))
+    if target_up:
+        found.look("target version", lambda: _check_version(found, "target", parts.target))
+    if connect_up:
+        version = parts.connect.ping().get("version", "")
+        found.checks.append(floors.CONNECT.check("Kafka Connect version", version))
+    if source_up:
         found.look("source", lambda: _check_source(parts, found, kept_too=target_up and not force_resync))
     if target_up and found.tables:
         found.look("target", lambda: _check_target(parts, found))
@@ -85,6 +94,11 @@ def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -
     if connect_up and found.tables:
         found.look("connector configuration", lambda: _check_connector(parts, found))
     return found
+
+
+def _check_version(found: Validation, role: str, database: Database) -> None:
+    check = floors.database_check(f"{role} version", database.dialect.name, database.version())
+    found.checks += [check] if check else []
 
 
 def _check_source(parts: Parts, found: Validation, *, kept_too: bool) -> None:
@@ -260,8 +274,10 @@ def _check_connector(parts: Parts, found: Validation) -> None:
     """The plugin is there, and accepts the configuration: it logs in to the source itself to tell."""
     keyless = not all(shape.key for shape in found.shapes.values())
     config = get_connector_config_for_database(parts.config, found.tables, keyless=keyless)
-    plugin = config["connector.class"]
-    if plugin not in parts.connect.plugins():
+    plugin, installed = config["connector.class"], parts.connect.plugins()
+    if plugin in installed and plugin in floors.PLUGINS:
+        found.checks.append(floors.PLUGINS[plugin].check("Debezium plugin", installed[plugin]))
+    if plugin not in installed:
         fix = f"is not in the worker's plugin.path: {plugin}; install its plugin and restart the worker"
         found.checks.append(Check("Debezium plugin", fix))
     elif not found.problems:

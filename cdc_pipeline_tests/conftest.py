@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from cdc_pipeline.local import stack as local_stack
+from cdc_pipeline_tests.compatibility.outcomes import Collector
 from cdc_pipeline_tests.groups import Groups
 from cdc_pipeline_tests.part import Part, add_options
 from cdc_pipeline_tests.scenario import MakeScenario, Scenario
@@ -29,6 +30,7 @@ SERVERS = pytest.StashKey[Servers]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
+    parser.addoption("--outcomes", metavar="FILE", type=Path, help="write what the tests of versions note")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Turns(servers.home / "tests"))
     config.pluginmanager.register(Groups(run))
     config.pluginmanager.register(Part(config))
+    if config.option.outcomes and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Collector(config.option.outcomes))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -34,7 +34,7 @@ def cdc_pipeline(scenario: Scenario, *arguments: str) -> Iterator[subprocess.Pop
 
 def started(scenario: Scenario, *tables: str, **replaced: str) -> Replication:
     """Every table copied, and the connector at work."""
-    replication, _ = copied(scenario, *tables, **replaced)
+    replication, _ = copied(scenario, *tables, force=False, **replaced)
     replication.register()
     return replication
 

@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.scenario import MakeScenario, Scenario
 from cdc_pipeline_tests.streaming import cdc_pipeline
@@ -19,6 +21,7 @@ CAPTURED_WITHIN_SECONDS = 300
 APPLIED_WITHIN_SECONDS = 300
 
 
+@pytest.mark.deep
 def test_a_large_transaction_takes_no_more_memory_than_a_smaller_one(scenario: MakeScenario) -> None:
     """Kept whole, which is where its rows would pile up."""
     shop = scenario()

@@ -16,7 +16,7 @@ from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 
 MakeScenario = Callable[..., Scenario]
-DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
+DIRECTIONS = [("mysql", "postgresql"), pytest.param("postgresql", "mysql", marks=pytest.mark.deep)]
 
 
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)

@@ -30,6 +30,7 @@ def steps(target: str) -> Iterator[tuple[str, str, str, str]]:
     yield "cdc_pipeline.copying.resync", "Resync", "_drop_leftovers", "before"
 
 
+@pytest.mark.deep
 @both_directions
 @pytest.mark.timeout(900)
 def test_a_resync_killed_anywhere_leaves_the_table_serving(scenario: MakeScenario, source: str, target: str) -> None:

@@ -73,6 +73,7 @@ class MySqlDatabase(Database):
     table_types: Sequence[str] = ("BASE TABLE",)
     definer = MySqlDefiner()
     driver = "mysql+pymysql"
+    version_query = "SELECT version()"
     driver_modules = ("pymysql",)
     isolation_variable = "transaction_isolation"
 

@@ -39,6 +39,7 @@ class PostgreSqlDatabase(Database):
     dialect = PostgreSqlDialect()
     definer = PostgreSqlDefiner()
     driver = "postgresql+psycopg2"
+    version_query = "SHOW server_version"
     driver_modules = ("psycopg2",)
 
     def session_options(self) -> dict[str, Any]:

@@ -269,8 +269,7 @@ def _array_text(name: str, type: ColumnType) -> str:
 
 
 def _time_in_utc(name: str) -> str:
-    """Debezium converts to UTC and makes 00:00 of 24:00, as an interval added does; since 3.7.0 it keeps the 24:00 of UTC
-    itself."""
+    """Debezium converts to UTC and makes 00:00 of 24:00, as an interval added does; 3.7.0 keeps the 24:00 of UTC."""
     utc = f"({name} AT TIME ZONE 'UTC')::time + interval '0'"
     return f"CASE WHEN {name} = '24:00:00+00'::timetz THEN '24:00'::time ELSE {utc} END"
 
