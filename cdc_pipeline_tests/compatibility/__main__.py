@@ -22,12 +22,12 @@ WORKERS = (
     ("kafka-4.3", "connect-4.3+debezium=3.6"),
     ("kafka-3.9", "connect-3.9+debezium=2.7"),
 )
-SOURCES = "mysql-9.7 as source or mariadb-11.4 as source or postgresql-18 as source"
+SOURCES = "source-mysql-9.7] or source-mariadb-11.4] or source-postgresql-18]"
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make test-servers", description=__doc__)
-    parser.add_argument("--only", metavar="WORDS", help="which trials, as pytest's -k has them: 'mysql-9.7 as target'")
+    parser.add_argument("--only", metavar="WORDS", help="which trials, as pytest's -k has them: 'target-mysql-9.7]'")
     parser.add_argument("--databases", action="store_true", help="databases alone, with the default Kafka and Connect")
     parser.add_argument("--workers", action="store_true", help="Kafka, Connect and Debezium alone")
     parser.add_argument("--processes", type=int, default=2, help="which run the tests; 0 for this one alone")

@@ -41,10 +41,10 @@ def verdict(noted: Mapping[str, str] | None) -> str:
 
 def of_databases(outcomes: Outcomes, date: str) -> list[str]:
     """Lines of servers in both roles."""
-    servers = dict.fromkeys(trial.rpartition(" as ")[0] for trial in outcomes)
+    servers = dict.fromkeys(trial.partition("-")[2] for trial in outcomes)
     lines = []
     for server in servers:
-        noted = {role: outcomes.get(f"{server} as {role}") for role in ROLES}
+        noted = {role: outcomes.get(f"{role}-{server}") for role in ROLES}
         told = next((each["version"] for each in noted.values() if each and "version" in each), "")
         lines.append(_line([f"`{server}`", told, *(verdict(noted[role]) for role in ROLES), date]))
     return lines
@@ -52,8 +52,8 @@ def of_databases(outcomes: Outcomes, date: str) -> list[str]:
 
 def of_workers(names: Iterable[str], outcomes: Outcomes, date: str) -> str:
     """The line of a Kafka, a Connect and its plugins: each kind of database as a source."""
-    kinds = {trial.partition("-")[0]: noted for trial, noted in outcomes.items() if trial.endswith(" as source")}
-    cells = [verdict(kinds.get(kind)) for kind in ("mysql", "mariadb", "postgresql")]
+    kinds = {tuple(trial.split("-")[:2]): noted for trial, noted in outcomes.items()}
+    cells = [verdict(kinds.get(("source", kind))) for kind in ("mysql", "mariadb", "postgresql")]
     return _line([" ".join(f"`{name}`" for name in names), *cells, date])
 
 

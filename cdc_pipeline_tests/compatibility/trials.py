@@ -37,7 +37,7 @@ class Trial:
         return (self.server, partner) if self.role == "source" else (partner, self.server)
 
     def __str__(self) -> str:
-        return f"{self.server} as {self.role}"
+        return f"{self.role}-{self.server}"
 
 
 TRIALS = [

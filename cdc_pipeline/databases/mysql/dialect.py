@@ -173,7 +173,11 @@ class MySqlDialect(Dialect):
                 return f"TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM CAST({name} AS CHAR)))"
             case Kind.FLOAT:
                 # Plain digits, without exponent and trailing zeros; below 1e-15 the server itself writes an exponent.
-                text = f"CAST({name}{' + 0e0' if type.size == 32 else ''} AS CHAR)"
+                # The sign comes apart: MySQL 9.7 leaves digits out of a sum's text that is longer than 22 characters.
+                sign = f"IF({name} < 0, '-', '')"
+                text = (
+                    f"CONCAT({sign}, CAST(ABS({name}) + 0e0 AS CHAR))" if type.size == 32 else f"CAST({name} AS CHAR)"
+                )
                 plain = f"TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM CAST(CAST({text} AS DECIMAL(65, 30)) AS CHAR)))"
                 return f"IF({name} = 0, '0', IF(ABS({name}) BETWEEN 1e-15 AND 1e30, {plain}, {text}))"
             case Kind.BINARY:

@@ -34,8 +34,8 @@ def test_a_line_takes_the_place_of_the_earlier_one_of_its_server(
     document = tmp_path / "page.md"
     document.write_text(page.DOCUMENT.read_text())
     monkeypatch.setattr(page, "DOCUMENT", document)
-    page.write("databases", page.of_databases({"mysql-9.9 as source": PASSED, "mysql-9.8 as target": {}}, "day 1"))
-    page.write("databases", page.of_databases({"mysql-9.9 as source": {**PASSED, "version": "9.9.1"}}, "day 2"))
+    page.write("databases", page.of_databases({"source-mysql-9.9": PASSED, "target-mysql-9.8": {}}, "day 1"))
+    page.write("databases", page.of_databases({"source-mysql-9.9": {**PASSED, "version": "9.9.1"}}, "day 2"))
     text = document.read_text()
     assert text.count("`mysql-9.9`") == 1
     assert "| `mysql-9.9` | 9.9.1 | proven |  | day 2 |\n" in text
@@ -44,7 +44,7 @@ def test_a_line_takes_the_place_of_the_earlier_one_of_its_server(
 
 
 def test_a_worker_has_a_cell_for_each_kind_of_source() -> None:
-    outcomes = {"postgresql-18 as source": {"refused": "too | old"}, "mysql-9.7 as source": PASSED}
+    outcomes = {"source-postgresql-18": {"refused": "too | old"}, "source-mysql-9.7": PASSED}
     line = page.of_workers(["kafka-3.9", "connect-3.9"], outcomes, "today")
     assert line == "| `kafka-3.9` `connect-3.9` | proven |  | refused: too \\| old | today |\n"
 
