@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from sqlalchemy.engine import make_url
 
+from cdc_pipeline import floors
 from cdc_pipeline.capture.connect_api import ConnectApi
 from cdc_pipeline.config import ReplicationConfig
 from cdc_pipeline.errors import ConnectRefused
@@ -168,6 +169,41 @@ def test_a_plugin_that_is_not_installed_is_named(mysql: Scenario) -> None:
     assert problem.name == "Debezium plugin"
     assert connect.plugin in problem.problem
     assert "plugin.path" in problem.problem
+
+
+class OlderConnect(ConnectApi):
+    """The real cluster, as if its worker and its plugins were of another year."""
+
+    def ping(self) -> dict[str, Any]:
+        return {**super().ping(), "version": "3.4.1"}
+
+    def plugins(self) -> dict[str, str]:
+        return dict.fromkeys(super().plugins(), "2.6.2.Final")
+
+
+def test_versions_before_the_oldest_that_are_taken_are_named(
+    postgresql: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the oldest ones raised above those that run here."""
+    monkeypatch.setattr(floors, "DATABASES", {
+        kind: replace(floor, oldest="99") for kind, floor in floors.DATABASES.items()
+    })  # fmt: skip
+    parts = Parts(configured(postgresql))
+    parts.connect = OlderConnect(parts.config.connect)
+    problems = {check.name: check.problem for check in validate(parts).problems}
+    assert problems.keys() == {"source version", "target version", "Kafka Connect version", "Debezium plugin"}
+    assert problems["source version"].startswith("is PostgreSQL 18.")
+    assert "must be 99 or later" in problems["target version"]
+    assert problems["Kafka Connect version"].startswith("is Kafka Connect 3.4.1, must be 3.5 or later: ")
+    assert "2.6.2.Final, must be 3.7.0 or later: 3.6 loses rows of a COPY" in problems["Debezium plugin"]
+
+
+def test_a_url_of_mysql_that_leads_to_a_mariadb_is_named(scenario: Make) -> None:
+    made = scenario("mariadb", "postgresql")
+    made.run("source", USERS)
+    url = make_url(made.urls["source"]).set(drivername="mysql").render_as_string(hide_password=False)
+    problems = found(made, source=f'{{url: "{url}"}}')
+    assert "let its URL begin with mariadb://" in problems["source version"]
 
 
 def test_a_worker_that_cannot_check_the_configuration_is_a_problem_and_no_crash(mysql: Scenario) -> None:
