@@ -8,7 +8,11 @@ from cdc_pipeline_tests.fuzz.servers import open_session
 
 ELSEWHERE = {  # settings that only other versions have
     "binlog_transaction_compression",
+    "binlog_transaction_dependency_tracking",
     "innodb_autoinc_lock_mode",
+    "restrict_fk_on_non_standard_key",
+    "show_old_temporals",
+    "sql_generate_invisible_primary_key",
 }
 
 
