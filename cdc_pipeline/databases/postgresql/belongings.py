@@ -19,7 +19,8 @@ _THE_TABLE = (
 _IS_ENFORCED = "coalesce((to_jsonb(k)->>'conenforced')::boolean, true)"  # which servers before 18 do not tell
 
 # Whatever pg_depend says depends on the table, or on a part of it, and is none of its parts. Internal triggers
-# are how foreign keys are enforced, and the sequence of a serial column stays when its table goes.
+# are how foreign keys are enforced, and the sequence of a serial column stays when its table goes. Before version 14
+# what keeps long values has a type, as tables have.
 _DEPENDENTS = f"""
 WITH it AS ({_THE_TABLE}),
 relations AS (
@@ -33,7 +34,7 @@ relations AS (
 ),
 own AS (
   SELECT 'pg_class'::regclass::oid AS class, id FROM relations
-  UNION SELECT 'pg_type'::regclass, t.oid FROM pg_type t JOIN it ON t.typrelid = it.oid
+  UNION SELECT 'pg_type'::regclass, t.oid FROM pg_type t JOIN it ON t.typrelid IN (it.oid, nullif(it.reltoastrelid, 0))
   UNION SELECT 'pg_type'::regclass, t.typarray FROM pg_type t JOIN it ON t.typrelid = it.oid
   UNION SELECT 'pg_attrdef'::regclass, d.oid FROM pg_attrdef d JOIN it ON d.adrelid = it.oid
   UNION SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k JOIN it ON k.conrelid = it.oid
