@@ -20,6 +20,7 @@ from cdc_pipeline.model import Check, Column, ColumnType, TableId, TableShape
 _PLACE = re.compile(r"(?:column '(?P<column>.*)' )?at row (?P<row>\d+)")
 
 DUPLICATE = 1062
+DEPRECATED_DELIMITERS = (4095, 4096)  # warnings of MySQL 9 about how a date is spelled
 
 
 class MySqlTarget(MySqlDatabase, Target):
@@ -68,8 +69,9 @@ class MySqlTarget(MySqlDatabase, Target):
                 loaded = connection.exec_driver_sql(load_data(self.dialect, table, columns, OFFERED)).rowcount
         except StatementFailed as error:
             raise self._refused(str(error.fields["reason"]), table) or error from error
-        warnings = connection.exec_driver_sql("SHOW WARNINGS LIMIT 3").all()
+        warnings = list(connection.exec_driver_sql("SHOW WARNINGS LIMIT 3"))
         if warnings:
+            warnings.sort(key=lambda row: row[1] in DEPRECATED_DELIMITERS)  # whatever else there is says more
             reason = f"loading {table.name}: " + "; ".join(str(row[2]) for row in warnings)
             refused = self._refused(str(warnings[0][2]), table)
             raise refused or StatementFailed(database=self.display, reason=reason)
