@@ -19,6 +19,7 @@ from cdc_pipeline_tests.part import Part, add_options
 from cdc_pipeline_tests.scenario import MakeScenario, Scenario
 from cdc_pipeline_tests.servers import JAVA_OPTIONS, Servers
 from cdc_pipeline_tests.turns import Turns
+from cdc_pipeline_tests.variants import Variants
 
 settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("unhurried")
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     servers = config.stash[SERVERS] = Servers(local_stack.default_home().resolve(), run)
     config.pluginmanager.register(Turns(servers.home / "tests"))
     config.pluginmanager.register(Groups(run))
+    config.pluginmanager.register(Variants())
     config.pluginmanager.register(Part(config))
     if config.option.outcomes and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Collector(config.option.outcomes))

@@ -67,6 +67,7 @@ def test_lineage_shows_every_table_on_its_way(ui: DagsterUi) -> None:
     ui.keep_picture("lineage")
 
 
+@pytest.mark.deep
 def test_a_table_is_materialized(ui: DagsterUi) -> None:
     """It has its rows already, which the stream keeps equal: nothing is copied."""
     ui.open(COPY)
@@ -79,6 +80,7 @@ def test_a_table_is_materialized(ui: DagsterUi) -> None:
     ui.see("skipped")
 
 
+@pytest.mark.deep
 def test_a_re_sync_is_forced_from_the_launchpad(ui: DagsterUi) -> None:
     ui.open(COPY)
     ui.choose_in_menu_of("Materialize…", "Open launchpad")
@@ -116,6 +118,7 @@ def test_a_wrong_row_is_found_and_mended(ui: DagsterUi) -> None:
     assert change_target("DELETE FROM shop_addresses WHERE street = 'Nowhere 1'") == "0 rows"
 
 
+@pytest.mark.deep
 def test_a_terminated_consumer_comes_back(ui: DagsterUi) -> None:
     ui.open_runs_of("shop_consume")
     first = ui.open_started_run()

@@ -96,6 +96,7 @@ def test_commands_in_another_terminal_find_the_demos_replication(demos: list[Run
     assert (code, "0 replications here" in said) == (2, True), said
 
 
+@pytest.mark.deep
 def test_ctrl_c_in_mid_stream_ends_all_it_started(demos: list[RunningDemo]) -> None:
     demo = RunningDemo()
     demos.append(demo)

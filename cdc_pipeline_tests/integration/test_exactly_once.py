@@ -119,6 +119,7 @@ def test_what_a_connector_tells_again_changes_nothing(scenario: MakeScenario, so
     shop.assert_equal(replication)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), FROM_MARIADB)
 def test_a_connector_that_ends_within_a_transaction_tells_the_rest_of_it_once(
     scenario: MakeScenario, source: str, target: str
@@ -151,6 +152,7 @@ def test_a_connector_that_ends_within_a_transaction_tells_the_rest_of_it_once(
     shop.assert_equal(replication)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_a_commit_whose_answer_is_lost_is_not_repeated(
     scenario: MakeScenario, monkeypatch: pytest.MonkeyPatch, source: str, target: str
@@ -232,6 +234,7 @@ def froze_between_batches(process: subprocess.Popen[str], replication: Replicati
     return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_a_consumer_that_slept_past_its_session_writes_nothing_of_what_others_have(
     scenario: MakeScenario, source: str, target: str

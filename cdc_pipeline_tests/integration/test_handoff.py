@@ -32,6 +32,7 @@ def _copy(replication: Replication, *, force_resync: bool = False, adopt: bool =
     return {result.table.source.name: result.outcome for result in results}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), WITH_MARIADB)
 def test_every_write_arrives_once_whenever_it_was_written(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
@@ -64,6 +65,7 @@ def test_the_four_steps_in_one_call_under_load(scenario: MakeScenario, source: s
     shop.assert_equal(Replication(config))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), FROM_MARIADB)
 def test_a_table_is_synced_again_while_it_streams(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
@@ -250,6 +252,7 @@ def test_a_target_that_is_equal_already_can_be_adopted(scenario: MakeScenario) -
     shop.assert_equal(replication)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), FROM_MARIADB)
 def test_a_table_added_later_is_captured_before_it_is_copied(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)

@@ -57,6 +57,7 @@ def test_names_that_need_quotes(scenario: MakeScenario, source: str, target: str
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_a_table_of_300_columns_and_rows_of_megabytes(scenario: MakeScenario, source: str, target: str) -> None:
     made = scenario(source, target)
@@ -73,6 +74,7 @@ def test_a_table_of_300_columns_and_rows_of_megabytes(scenario: MakeScenario, so
     assert length == [(2_400_000,)] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), [("mysql", "postgresql"), ("postgresql", "mysql")])
 def test_rows_of_20_megabytes_come_through(scenario: MakeScenario, source: str, target: str) -> None:
     """An UPDATE of MySQL, or of PostgreSQL with the whole row, tells such a row twice, and binary in hexadecimal."""

@@ -78,6 +78,7 @@ def replication_of(shop: Scenario, *tables: str) -> Replication:
     return shop.replication(*tables)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_retry_applies_in_order_beside_a_running_consumer(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)

@@ -27,6 +27,7 @@ def copied(made: Scenario, options: str = "") -> Replication:
     return replication
 
 
+@pytest.mark.long
 @every_direction
 def test_what_differs_is_mended_while_changes_flow(scenario: MakeScenario, source: str, target: str) -> None:
     made = scenario(source, target)

@@ -142,6 +142,7 @@ def note_of(made: Scenario, table: str, id: int) -> str:
     return made.rows("target", f"SELECT note FROM {made.target_table(table)} WHERE id = {id}")[0][0]
 
 
+@pytest.mark.long
 @both_directions
 def test_readers_never_see_an_empty_or_half_filled_table(scenario: MakeScenario, source: str, target: str) -> None:
     made = scenario(source, target)
@@ -160,6 +161,7 @@ def test_readers_never_see_an_empty_or_half_filled_table(scenario: MakeScenario,
     assert leftovers(made) == []
 
 
+@pytest.mark.long
 @both_directions
 def test_the_consumer_goes_on_with_the_old_table_and_with_all_others(
     scenario: MakeScenario, source: str, target: str, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +185,7 @@ def test_the_consumer_goes_on_with_the_old_table_and_with_all_others(
     made.assert_equal(replication)
 
 
+@pytest.mark.long
 @both_directions
 def test_a_long_reader_makes_neither_others_nor_the_consumer_wait(
     scenario: MakeScenario, source: str, target: str

@@ -52,6 +52,7 @@ def start(shop: Scenario, names: list[str], **replaced: str) -> Replication:
     return replication
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_whatever_changes_the_target_ends_equal(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
@@ -149,6 +150,7 @@ def test_a_table_that_came_while_no_consumer_ran_keeps_none_from_running(scenari
     shop.assert_equal(replication if policy == "evolve" else shop.replication("t_first"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_new_tables_that_match_are_copied_and_dropped_ones_stop_alone(
     scenario: MakeScenario, source: str, target: str

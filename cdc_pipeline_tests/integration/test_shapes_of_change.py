@@ -44,6 +44,7 @@ def update_one(source: str, change: str, where: str) -> str:
     return f"UPDATE bag SET {change} WHERE ctid IN (SELECT ctid FROM bag WHERE {where} LIMIT 1)"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_rows_of_every_history(scenario: MakeScenario, source: str, target: str, batch: str) -> None:
@@ -157,6 +158,7 @@ def toast_changes(table: str) -> list[Transaction]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("target", ["mysql", "postgresql"])
 def test_long_values_that_an_update_leaves_alone(scenario: MakeScenario, target: str, batch: str) -> None:

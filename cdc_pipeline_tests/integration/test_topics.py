@@ -31,6 +31,7 @@ def every_topic(shop: Scenario) -> set[str]:
     return set(AdminClient({"bootstrap.servers": str(shop.stack.kafka)}).list_topics(timeout=30).topics)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), SOURCES)
 def test_the_stream_finds_every_table_whatever_it_is_called(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)

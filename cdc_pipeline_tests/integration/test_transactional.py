@@ -137,6 +137,7 @@ def reading(shop: Scenario) -> Iterator[Reader]:
         yield reader
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), EVERYWHERE)
 def test_a_reader_sees_whole_transactions_whatever_is_killed(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
@@ -170,6 +171,7 @@ def move_all(shop: Scenario) -> None:
         connection.commit()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_a_transaction_larger_than_a_batch_comes_at_once(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)
@@ -202,6 +204,7 @@ def test_by_batches_a_reader_does_see_a_part(scenario: MakeScenario) -> None:
     shop.assert_equal(replication)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_a_table_that_is_synced_again_joins_the_others(scenario: MakeScenario, source: str, target: str) -> None:
     shop = scenario(source, target)

@@ -20,6 +20,7 @@ every_direction = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.long
 @every_direction
 def test_while_changes_flow_lag_is_no_difference_and_a_difference_is_one(
     scenario: MakeScenario, source: str, target: str
