@@ -30,9 +30,11 @@ _ABOUT_POLICY = (
     "Large rows need it: set connector.client.config.override.policy=All in the worker (Kafka's default), or say "
     "largest_event_mb: null under `kafka`, and the limits of the cluster hold."
 )
-# Connect's answers while its workers agree on who does what: the same call passes later. Reading a configuration gets
-# the second ("Request cannot be completed because a rebalance is expected"; measured, Kafka 4.3).
-REBALANCING = (409, 500)
+# Connect's answers while its workers agree on who does what, or have not read the newest configuration: the same call
+# passes later. Reading a configuration gets the second status ("Request cannot be completed because a rebalance is
+# expected"; measured, Kafka 4.3). "Cannot complete request momentarily due to stale configuration" is the other text.
+MOMENTARY = (409, 500)
+MOMENTARY_TEXTS = ("rebalance", "momentarily")
 
 
 class ConnectApi:
@@ -157,7 +159,7 @@ class ConnectApi:
             except requests.RequestException as error:
                 reason = type(error).__name__
                 raise ConnectUnavailable(url=self.endpoint.url, reason=reason) from error
-            if answer.status_code in REBALANCING and "rebalance" in answer.text and time.monotonic() < deadline:
+            if _is_momentary(answer) and time.monotonic() < deadline:
                 time.sleep(0.2)
                 continue
             if not answer.ok:
@@ -165,6 +167,10 @@ class ConnectApi:
                 request = f"{method} {path}"
                 raise ConnectRefused(request=request, status=answer.status_code, reason=reason)
             return answer.json() if answer.content else None
+
+
+def _is_momentary(answer: requests.Response) -> bool:
+    return answer.status_code in MOMENTARY and any(text in answer.text for text in MOMENTARY_TEXTS)
 
 
 def _finding(name: str, error: str) -> str:

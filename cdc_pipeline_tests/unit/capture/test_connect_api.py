@@ -52,7 +52,8 @@ def test_a_call_that_meets_a_rebalance_is_made_again() -> None:
     """The answers of Kafka 4.3; when a worker gives them nobody can choose."""
     conflict = '{"message": "Cannot complete request because of a conflicting operation (e.g. worker rebalance)"}'
     expected = '{"message": "Request cannot be completed because a rebalance is expected"}'
-    with answering((409, conflict), (500, expected), (200, '{"name": "shop"}')) as api:
+    stale = '{"message": "Cannot complete request momentarily due to stale configuration (typically caused by …)"}'
+    with answering((409, conflict), (500, expected), (409, stale), (200, '{"name": "shop"}')) as api:
         assert api.config("shop") == {"name": "shop"}
 
 
