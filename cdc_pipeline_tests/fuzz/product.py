@@ -97,13 +97,15 @@ class Product:
             [python, str(_ZYGOTE)], env=environment, cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._asked: dict[str, Command] = {}
-        threading.Thread(target=self._listen, name="zygote", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="zygote", daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            told = json.loads(line)
-            self._asked[told["id"]].told.put(told)
+        with self._process.stdout as lines:
+            for line in lines:
+                told = json.loads(line)
+                self._asked[told["id"]].told.put(told)
 
     def begin(self, log: Path, folder: Path, *arguments: str) -> Command:
         """A command that has its replications in this folder."""
@@ -141,6 +143,7 @@ class Product:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+        self._listener.join()
 
     # -- the embedded servers ---------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ import io
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import pytest
+
 from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.scenario import MakeScenario, Scenario
 from cdc_pipeline_tests.streaming import started
@@ -40,6 +42,7 @@ def restarted_amid(replication: Replication, table: str) -> Iterator[None]:
     connect.wait_running(name)
 
 
+@pytest.mark.deep
 def test_a_connector_that_restarts_amid_a_copy_loses_no_row(scenario: MakeScenario) -> None:
     shop = scenario("postgresql", "postgresql")
     shop.run(
