@@ -63,7 +63,9 @@ def write(table: str, lines: Iterable[str]) -> None:
     begin, end = f"<!-- {table}: make test-servers writes below -->\n", f"<!-- {table}: above -->\n"
     before, _, rest = text.partition(begin)
     old, _, after = rest.partition(end)
-    rows = {_first(line): line for line in [*old.removeprefix(_HEADS[table]).splitlines(keepends=True), *lines]}
+    rows: dict[str, str] = {}
+    for line in [*old.removeprefix(_HEADS[table]).splitlines(keepends=True), *lines]:
+        rows[_first(line)] = _merged(rows.get(_first(line)), line)
     DOCUMENT.write_text(before + begin + _HEADS[table] + "".join(rows[name] for name in sorted(rows)) + end + after)
 
 
@@ -80,6 +82,13 @@ def floor_lines() -> str:
 
 def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
+
+
+def _merged(before: str | None, line: str) -> str:
+    """What was not tried this time stays as it was."""
+    if before is None:
+        return line
+    return " | ".join(new or old for old, new in zip(before.split(" | "), line.split(" | "), strict=True))
 
 
 def _first(line: str) -> str:

@@ -36,10 +36,12 @@ def test_a_line_takes_the_place_of_the_earlier_one_of_its_server(
     monkeypatch.setattr(page, "DOCUMENT", document)
     page.write("databases", page.of_databases({"source-mysql-9.9": PASSED, "target-mysql-9.8": {}}, "day 1"))
     page.write("databases", page.of_databases({"source-mysql-9.9": {**PASSED, "version": "9.9.1"}}, "day 2"))
+    page.write("databases", page.of_databases({"target-mysql-9.8": {"refused": "too old"}}, "day 2"))
+    page.write("databases", page.of_databases({"source-mysql-9.8": PASSED}, "day 3"))
     text = document.read_text()
     assert text.count("`mysql-9.9`") == 1
     assert "| `mysql-9.9` | 9.9.1 | proven |  | day 2 |\n" in text
-    assert "| `mysql-9.8` |  |  |  | day 1 |\n" in text
+    assert "| `mysql-9.8` |  | proven | refused: too old | day 3 |\n" in text, "what was not tried again stays"
     assert text.startswith(page.DOCUMENT.read_text().partition("<!-- databases")[0])
 
 
