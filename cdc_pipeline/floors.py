@@ -43,7 +43,7 @@ PLUGINS: Mapping[str, Floor] = {
         "the plugin", "3.7.0", "3.6 loses rows of a COPY when it restarts amid it; install a newer one in the worker"
     ),
     "io.debezium.connector.mysql.MySqlConnector": Floor(
-        "the plugin", "2.7.4", "no older one was tried; install a newer one in the worker"
+        "the plugin", "3.6.1", "2.7.4 fails on MySQL 9.7, nothing between was tried; install a newer one in the worker"
     ),
     "io.debezium.connector.mariadb.MariaDbConnector": Floor(
         "the plugin", "3.4.0", "no older one was tried; install a newer one in the worker"
