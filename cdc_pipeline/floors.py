@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from cdc_pipeline.model import Check
 
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
-_MARIADB = "mariadb"
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,11 @@ def database_check(name: str, kind: str, version: str) -> Check | None:
     """Of the server behind a URL of this kind. None for a kind that looks itself."""
     if kind not in DATABASES:
         return None
-    if kind != "postgresql" and (kind == _MARIADB) != (_MARIADB in version.lower()):
-        told = "MariaDB" if kind == "mysql" else "no MariaDB"
-        other = _MARIADB if kind == "mysql" else "mysql"
-        return Check(name, f"is {told} ({version}); let its URL begin with {other}://")
+    is_mariadb = "mariadb" in version.lower()
+    if kind == "mysql" and is_mariadb:
+        return Check(name, f"is MariaDB ({version}); let its URL begin with mariadb://")
+    if kind == "mariadb" and not is_mariadb:
+        return Check(name, f"is no MariaDB ({version}); let its URL begin with mysql://")
     return DATABASES[kind].check(name, version)
 
 

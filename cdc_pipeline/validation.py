@@ -76,14 +76,14 @@ def validate(parts: Parts, *, force_resync: bool = False, adopt: bool = False) -
     source_up = found.attempt("source reachable", lambda: parts.source.connect().close())
     target_up = found.attempt("target reachable", lambda: parts.target.connect().close())
     kafka_up = found.attempt("Kafka reachable", parts.broker.ping)
-    connect_up = found.attempt("Kafka Connect reachable", parts.connect.ping)
+    worker: dict[str, str] = {}
+    connect_up = found.attempt("Kafka Connect reachable", lambda: worker.update(parts.connect.ping()))
     if source_up:
         found.look("source version", lambda: _check_version(found, "source", parts.source))
     if target_up:
         found.look("target version", lambda: _check_version(found, "target", parts.target))
     if connect_up:
-        version = parts.connect.ping().get("version", "")
-        found.checks.append(floors.CONNECT.check("Kafka Connect version", version))
+        found.checks.append(floors.CONNECT.check("Kafka Connect version", worker.get("version", "")))
     if source_up:
         found.look("source", lambda: _check_source(parts, found, kept_too=target_up and not force_resync))
     if target_up and found.tables:
@@ -275,12 +275,13 @@ def _check_connector(parts: Parts, found: Validation) -> None:
     keyless = not all(shape.key for shape in found.shapes.values())
     config = get_connector_config_for_database(parts.config, found.tables, keyless=keyless)
     plugin, installed = config["connector.class"], parts.connect.plugins()
-    if plugin in installed and plugin in floors.PLUGINS:
-        found.checks.append(floors.PLUGINS[plugin].check("Debezium plugin", installed[plugin]))
     if plugin not in installed:
         fix = f"is not in the worker's plugin.path: {plugin}; install its plugin and restart the worker"
         found.checks.append(Check("Debezium plugin", fix))
-    elif not found.problems:
+        return
+    if floor := floors.PLUGINS.get(plugin):
+        found.checks.append(floor.check("Debezium plugin", installed[plugin]))
+    if not found.problems:
         errors = _without_secret(parts, parts.connect.validate({"name": parts.config.connector_name, **config}))
         found.checks.append(Check("connector configuration", "; ".join(errors)))
 

@@ -123,7 +123,7 @@ def _quoted(text: str) -> str:
 
 
 def _point(value: Any) -> str:
-    return f"({number(value['x'])},{number(value['y'])})"
+    return _listed([(value["x"], value["y"])])
 
 
 def _geometric(convert: Convert) -> Convert:
@@ -171,7 +171,7 @@ def _points(value: Any) -> list[tuple[float, float]]:
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _listed(points: Sequence[tuple[float, float]]) -> str:
+def _listed(points: Sequence[tuple[Any, Any]]) -> str:
     return ",".join(f"({number(x)},{number(y)})" for x, y in points)
 
 

@@ -35,7 +35,7 @@ class Database(ABC):
     dialect: Dialect
     definer: Definer = Definer()
     driver: str
-    version_query: str
+    version_query: str = ""  # none where a database's own checks look at the version
     renews_sessions = True  # whether a session can be made as new (`renew_session`)
 
     def __init__(self, url: URL, options: Mapping[str, Any] | None = None) -> None:
@@ -50,7 +50,9 @@ class Database(ABC):
         return self.url.set(password=None, drivername=self.dialect.name).render_as_string()
 
     def version(self) -> str:
-        """As the server tells it: `8.0.15`, `10.11.5-MariaDB-log`, `18.1 (Debian 18.1-1)`."""
+        """As the server tells it: `8.0.15`, `10.11.5-MariaDB-log`, `18.1 (Debian 18.1-1)`. Empty where nobody asks."""
+        if not self.version_query:
+            return ""
         with self.connect() as connection:
             return str(self.scalar(connection, self.version_query))
 

@@ -84,7 +84,6 @@ def declared_type(
 class OracleDatabase(Database):
     dialect = OracleDialect()
     driver = "oracle+oracledb"
-    version_query = "SELECT version FROM product_component_version WHERE ROWNUM = 1"
     driver_modules = ("oracledb",)
     renews_sessions = False  # nothing takes back all that ALTER SESSION has set, and what temporary tables hold
 
