@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from cdc_pipeline.copying.copy import CopyResult
-from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.scenario import Scenario
 
 DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
@@ -26,15 +25,6 @@ def create_tables(made: Scenario) -> None:
     numbers = range(1, ROWS + 1)
     made.run("source", "INSERT INTO stock VALUES " + ", ".join(f"({n}, {n % 7}, 'seed')" for n in numbers))
     made.run("source", "INSERT INTO loose VALUES " + ", ".join(f"({n}, 'seed')" for n in numbers))
-
-
-def streaming(made: Scenario, *tables: str) -> Replication:
-    replication = made.replication(*tables)
-    replication.check()
-    replication.prepare()
-    assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
-    return replication
 
 
 def resynced(made: Scenario, *tables: str) -> dict[str, CopyResult]:

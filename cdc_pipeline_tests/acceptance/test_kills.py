@@ -16,9 +16,10 @@ from cdc_pipeline_tests.waiting import wait_until
 from cdc_pipeline_tests.workload import TABLES, create_tables, wait_for_transactions, writing
 
 MakeScenario = Callable[..., Scenario]
-DIRECTIONS = [("mysql", "postgresql"), pytest.param("postgresql", "mysql", marks=pytest.mark.deep)]
+DIRECTIONS = [("mysql", "postgresql"), ("postgresql", "mysql")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_a_consumer_killed_again_and_again_under_load_ends_equal(
     scenario: MakeScenario, source: str, target: str
@@ -54,6 +55,7 @@ def test_sigterm_ends_a_consumer_between_two_batches(scenario: MakeScenario) -> 
     shop.assert_equal(replication)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS)
 def test_a_start_killed_anywhere_is_gone_on_with_by_the_same_command(
     scenario: MakeScenario, source: str, target: str

@@ -9,8 +9,9 @@ import pytest
 
 from cdc_pipeline.state import TableState
 from cdc_pipeline_tests.halting import killed
-from cdc_pipeline_tests.resyncing import EVERYTHING, both_directions, create_tables, leftovers, resynced, streaming
+from cdc_pipeline_tests.resyncing import EVERYTHING, both_directions, create_tables, leftovers, resynced
 from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import started
 
 MakeScenario = Callable[..., Scenario]
 
@@ -36,7 +37,7 @@ def steps(target: str) -> Iterator[tuple[str, str, str, str]]:
 def test_a_resync_killed_anywhere_leaves_the_table_serving(scenario: MakeScenario, source: str, target: str) -> None:
     made = scenario(source, target)
     create_tables(made)
-    replication = streaming(made, "stock", "loose")
+    replication = started(made, "stock", "loose")
     state, stock = replication.parts.state, replication.table("stock").source
     query = f"SELECT count(*), sum(id) FROM {made.target_table('stock')}"
 

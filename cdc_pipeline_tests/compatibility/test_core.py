@@ -8,12 +8,11 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from cdc_pipeline.local import stack
-from cdc_pipeline.replication import Replication
 from cdc_pipeline_tests.compatibility.trials import ABOUT_VERSIONS, TRIALS, Steps, Trial
 from cdc_pipeline_tests.resyncing import resynced
 from cdc_pipeline_tests.scenario import MakeScenario, Scenario
 from cdc_pipeline_tests.servers import Servers
-from cdc_pipeline_tests.streaming import applied, cdc_pipeline
+from cdc_pipeline_tests.streaming import applied, cdc_pipeline, started
 from cdc_pipeline_tests.validating import found
 from cdc_pipeline_tests.values import CASES, FAMILY, SET_UP, Case
 from cdc_pipeline_tests.waiting import wait_until
@@ -50,7 +49,7 @@ def test_every_type(trial: Trial, scenario: MakeScenario, servers: Servers, step
         return
     with steps.step("every type"):
         copied = insert(made, cases, target, 0)
-        replication = copied_and_registered(made, "everything")
+        replication = started(made, "everything")
         assert insert(made, cases, target, STREAMED) == copied
         assert replication.consume(until_caught_up=True).inserted == copied
         made.assert_equal(replication)
@@ -95,30 +94,17 @@ def insert(made: Scenario, cases: list[Case], target: str, first_id: int) -> int
     return rows
 
 
-def copied_and_registered(made: Scenario, *tables: str) -> Replication:
-    replication = made.replication(*tables)
-    replication.check()
-    replication.prepare()
-    assert [result.error for result in replication.copy() if result.error] == []
-    replication.register()
-    return replication
-
-
-def version_of(made: Scenario, trial: Trial) -> str:
-    query = "SHOW server_version" if made.kinds[trial.role] == "postgresql" else "SELECT version()"
-    return str(made.rows(trial.role, query)[0][0])
-
-
 def test_core(trial: Trial, scenario: MakeScenario, servers: Servers, steps: Steps) -> None:
     made = scenario(*trial.ends)
     create_tables(made, rows=2000)
     if refused(made, servers, steps, *TABLES[:1]):
         return
-    steps.note("version", version_of(made, trial))
+    parts = made.replication(*TABLES).parts
+    steps.note("version", (parts.source if trial.role == "source" else parts.target).version())
     with writing(made) as writers:
         with steps.step("hand-off under load, also of a table without a key"):
             wait_for_transactions(writers, 20)
-            replication = copied_and_registered(made, *TABLES)
+            replication = started(made, *TABLES)
             wait_for_transactions(writers, 20)
         with steps.step("kill of the consumer"):
             with cdc_pipeline(made, "consume") as consumer:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cdc_pipeline_tests.fuzz.features import INVENTORY, Steering, check_names
+from cdc_pipeline_tests.fuzz.features import INVENTORY, Steering, check_names, losses
 from cdc_pipeline_tests.fuzz.plan import Plan, from_json
 from cdc_pipeline_tests.fuzz.planning import make, make_all
 from cdc_pipeline_tests.fuzz.product import Product
@@ -62,7 +62,7 @@ class Fuzzer:
         if not {asked.source, asked.target, "kafka", "connect"} <= self.urls.keys():
             self.product.up(*({"mariadb"} & {asked.source, asked.target}))
             self.urls = self.product.endpoints()
-        self.losses = {name: each.loss for name, each in INVENTORY.items() if each.loss}
+        self.losses = losses()
         self.steering = _steering(asked, versions(self.urls))
 
     def run(self, plan: Plan) -> Result:

@@ -102,6 +102,11 @@ def weighted(chooser: random.Random, features: Sequence[Feature]) -> Feature:
     return chooser.choices(features, [each.weight for each in features])[0]
 
 
+def losses() -> dict[str, str]:
+    """Of each feature that brings about a difference which is documented: which one."""
+    return {name: each.loss for name, each in INVENTORY.items() if each.loss}
+
+
 def check_names(names: Iterable[str]) -> None:
     """Raises ValueError for one that is no feature."""
     unknown = sorted(set(names) - set(INVENTORY))

@@ -17,17 +17,12 @@ from click.testing import CliRunner
 from sqlalchemy import NullPool, create_engine
 
 from cdc_pipeline.errors import LocalStackError
-from cdc_pipeline.local import names, processes, stack, versions
+from cdc_pipeline.local import processes, stack, versions
 from cdc_pipeline.local.command import local
+from cdc_pipeline_tests.compatibility.trials import VERSIONS
 
 pytestmark = pytest.mark.servers
 
-IN_TABLE = [
-    f"{kind}-{version}"
-    for kind in names.DATABASES
-    for version, origin in versions.ORIGINS[kind].items()
-    if not isinstance(origin, versions.Installed)
-]
 # What a source must say to be captured.
 CAPTURED = {
     "mysql": ("SELECT @@log_bin, @@binlog_format, @@gtid_mode, @@binlog_row_metadata", (1, "ROW", "ON", "FULL")),
@@ -54,7 +49,7 @@ def ask(url: str | None, sql: str) -> Any:
         return tuple(connection.exec_driver_sql(sql).one())
 
 
-@pytest.mark.parametrize("name", IN_TABLE)
+@pytest.mark.parametrize("name", VERSIONS)
 def test_each_version_of_the_table_starts_is_that_version_and_ready_to_be_captured(home: Path, name: str) -> None:
     kind, _, version = name.partition("-")
     url = stack.up(home, servers=[name]).of(name)

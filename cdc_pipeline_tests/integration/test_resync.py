@@ -22,9 +22,9 @@ from cdc_pipeline_tests.resyncing import (
     create_tables,
     leftovers,
     resynced,
-    streaming,
 )
 from cdc_pipeline_tests.scenario import Scenario
+from cdc_pipeline_tests.streaming import started
 from cdc_pipeline_tests.waiting import wait_until
 
 MakeScenario = Callable[..., Scenario]
@@ -147,7 +147,7 @@ def note_of(made: Scenario, table: str, id: int) -> str:
 def test_readers_never_see_an_empty_or_half_filled_table(scenario: MakeScenario, source: str, target: str) -> None:
     made = scenario(source, target)
     create_tables(made)
-    replication = streaming(made, "stock", "loose")
+    replication = started(made, "stock", "loose")
     with consuming(replication), writing(made, "stock", "loose"), reading(made, "stock", "loose") as (reader, seen):
         for _ in range(3):
             reader.wait_for_more()
@@ -168,7 +168,7 @@ def test_the_consumer_goes_on_with_the_old_table_and_with_all_others(
 ) -> None:
     made = scenario(source, target)
     create_tables(made)
-    replication = streaming(made, "stock", "loose")
+    replication = started(made, "stock", "loose")
     states = replication.parts.state.table_records
     stock = replication.table("stock").source
     with consuming(replication):
@@ -192,7 +192,7 @@ def test_a_long_reader_makes_neither_others_nor_the_consumer_wait(
 ) -> None:
     made = scenario(source, target)
     create_tables(made)
-    replication = streaming(made, "stock", "loose")
+    replication = started(made, "stock", "loose")
     tries, name = threading.Event(), made.target_table("stock")
     replacer = replication.parts.target.replacer
     is_busy = type(replacer).is_busy
@@ -228,7 +228,7 @@ def test_two_resyncs_of_a_table_follow_one_another(
 ) -> None:
     made = scenario(source, target)
     create_tables(made)
-    replication = streaming(made, "stock", "loose")
+    replication = started(made, "stock", "loose")
     waiting = threading.Event()
     with held(monkeypatch, made):
         first = replication.parts.state.table_records()[replication.table("stock").source].watermark
@@ -254,7 +254,7 @@ def test_one_that_fails_harms_nothing(
 ) -> None:
     made = scenario(source, target)
     create_tables(made)
-    replication = streaming(made, "stock", "loose")
+    replication = started(made, "stock", "loose")
     stock = replication.table("stock").source
 
     def fail(*_: Any, **__: Any) -> None:
@@ -276,7 +276,7 @@ def test_state_tables_of_an_earlier_version_get_what_they_lack(scenario: MakeSce
     for source, target in DIRECTIONS:
         made = scenario(source, target)
         create_tables(made)
-        replication = streaming(made, "stock", "loose")
+        replication = started(made, "stock", "loose")
         prefix = "cdc_pipeline." if target == "postgresql" else "_cdc_pipeline_"
         made.run("target", f"ALTER TABLE {prefix}tables DROP COLUMN swap", f"DROP TABLE {prefix}copies")
         assert {result.outcome for result in resynced(made, "stock", "loose").values()} == {"reloaded"}
